@@ -1,0 +1,75 @@
+"""Creates the declared topics on a broker, and says where an existing one differs from its declaration.
+
+In: the registry and the deployment. Out: topics. Keeps nothing. Fails with ``Unconfigured`` when the broker cannot be reached or an
+existing topic has another number of partitions than the other conversation topics need.
+"""
+
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from streams.deployment import Deployment
+from streams.errors import Unconfigured
+from streams.topics import MAX_MESSAGE_BYTES, TOPICS, Topic
+
+TIMEOUT_S = 20.0
+_ALREADY_EXISTS = 36
+
+
+def configuration_of(topic: Topic) -> dict[str, str]:
+    """Give the broker's configuration of a topic."""
+    configuration = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    if topic.compacted:
+        configuration["cleanup.policy"] = "compact"
+        configuration["min.cleanable.dirty.ratio"] = "0.1"
+        configuration["segment.ms"] = str(24 * 3600 * 1000)
+    elif topic.retention is None:
+        configuration["retention.ms"] = "-1"
+    else:
+        configuration["retention.ms"] = str(int(topic.retention.total_seconds() * 1000))
+    return configuration
+
+
+def partitions_of(topic: Topic, partitions: int) -> int:
+    """Give how many partitions a topic has: one where all is read by everybody, else as many as settings say."""
+    return partitions if topic.key in ("conversation", "as was") else 1
+
+
+def create_topics(deployment: Deployment, *, partitions: int) -> list[str]:
+    """Create what is missing; the names created (with the deployment's prefix)."""
+    admin: Any = AdminClient({"bootstrap.servers": deployment.bootstrap()})
+    try:
+        existing = admin.list_topics(timeout=TIMEOUT_S).topics
+    except KafkaException as error:
+        raise Unconfigured(
+            f"The broker at {deployment.bootstrap()} does not answer: {error.args[0]}.",
+            remedy="Start it (`penstock up`), or correct PENSTOCK_BOOTSTRAP_SERVERS.",
+        ) from error
+    wanted = []
+    for topic in TOPICS.values():
+        name = deployment.topic(topic.name)
+        count = partitions_of(topic, partitions)
+        if name not in existing:
+            wanted.append(
+                NewTopic(
+                    name,
+                    num_partitions=count,
+                    replication_factor=deployment.replication_factor,
+                    config=configuration_of(topic),
+                )
+            )
+        elif topic.partitioned_by_conversation and len(existing[name].partitions) != count:
+            raise Unconfigured(
+                f"Topic {name} has {len(existing[name].partitions)} partitions, the settings say {count}.",
+                remedy="All topics keyed by conversation need the same number: set `partitions` to it.",
+            )
+    created = []
+    for name, done in admin.create_topics(wanted, operation_timeout=TIMEOUT_S).items() if wanted else ():
+        try:
+            done.result()
+        except KafkaException as error:
+            if error.args[0].code() != _ALREADY_EXISTS:  # another process was faster
+                raise
+        created.append(name)
+    return created

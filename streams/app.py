@@ -1,0 +1,55 @@
+"""The Faust app of a role: one app, one consumer group, one data folder a worker.
+
+In: the role and the deployment. Out: a ``faust.App`` with the settings that STREAMING's measurements ask for. Keeps nothing;
+an app belongs to the event loop it is first used in, so it is built by the worker and never at import.
+"""
+
+import asyncio
+from datetime import timedelta
+
+import faust
+from faust.types import AppT
+
+from streams.deployment import Deployment
+from streams.topics import MAX_MESSAGE_BYTES
+
+
+def group_of(role: str, deployment: Deployment) -> str:
+    """Give the consumer group of a role."""
+    return f"{deployment.topic_prefix}penstock-{role}"
+
+
+def build_app(
+    role: str,
+    deployment: Deployment,
+    *,
+    partitions: int,
+    loop: asyncio.AbstractEventLoop | None = None,
+) -> AppT:
+    """Build the app of ``role``. Tables live in RocksDB under ``var/faust/``, a folder for each worker."""
+    servers = deployment.bootstrap().split(",")
+    return faust.App(
+        group_of(role, deployment),
+        loop=loop,
+        broker=";".join(f"kafka://{server.strip()}" for server in servers),
+        store="rocksdb://",
+        datadir=str(deployment.var / "faust" / f"{deployment.topic_prefix}{role}-{deployment.worker}"),
+        broker_client_id=f"penstock-{role}-{deployment.worker}",
+        broker_commit_interval=deployment.commit_interval_s,
+        broker_session_timeout=deployment.session_timeout_s,
+        broker_heartbeat_interval=deployment.session_timeout_s / 4,
+        broker_request_timeout=max(40.0, deployment.session_timeout_s + 5),
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=MAX_MESSAGE_BYTES,
+        producer_max_request_size=MAX_MESSAGE_BYTES,
+        producer_compression_type="gzip" if deployment.compress else None,
+        producer_acks=-1,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        topic_partitions=partitions,
+        topic_replication_factor=deployment.replication_factor,
+        topic_disable_leader=True,
+        web_enabled=False,
+        worker_redirect_stdouts=False,
+        table_cleanup_interval=timedelta(seconds=30),
+    )

@@ -1,0 +1,105 @@
+"""Avro single-object encoding: two marker bytes, the schema's fingerprint, the event.
+
+In: records of ``schemas`` or bytes. Out: bytes or records. Keeps the parsed schemas of every event: the current one to write
+with and every released one to read with, by CRC-64-AVRO fingerprint. Fails with ``Undecodable`` (codes not_avro, unknown_schema,
+invalid_event, oversized); encoding a record of ours cannot fail but for a value that its type forbids (``ValueError``).
+"""
+
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro.schema import fingerprint, load_schema, to_parsing_canonical_form
+
+import schemas
+from schemas import EVENTS, Record
+from schemas.generate import snake
+from streams.errors import Code, Undecodable
+from streams.topics import MAX_EVENT_BYTES
+
+MARKER = b"\xc3\x01"
+HEADER_BYTES = 10
+_FOLDER = Path(schemas.__file__).parent
+
+
+def fingerprint_of(schema: Any) -> bytes:
+    """Give the 8 bytes that name a parsed schema on the wire (CRC-64-AVRO, little-endian as the Avro specification says)."""
+    return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
+
+
+@dataclass(frozen=True)
+class _Known:
+    event: type[Record]
+    writer: Any
+    reader: Any
+
+
+class Codec:
+    """Encodes and decodes every event. Build one per process: it parses all schemas."""
+
+    def __init__(self, folder: Path = _FOLDER) -> None:
+        self._writers: dict[type[Record], tuple[bytes, Any]] = {}
+        self._readers: dict[bytes, _Known] = {}
+        for name, event in EVENTS.items():
+            current = parse_schema(load_schema(str(folder / f"{snake(name)}.avsc")))
+            self._writers[event] = (MARKER + fingerprint_of(current), current)
+            for path in (folder / "released" / snake(name)).glob("*.avsc"):
+                released = parse_schema(load_schema(str(path)))
+                self._readers[fingerprint_of(released)] = _Known(event, released, current)
+            self._readers[fingerprint_of(current)] = _Known(event, current, None)
+
+    def encode(self, event: Record) -> bytes:
+        """Give the bytes of an event."""
+        header, schema = self._writers[type(event)]
+        out = BytesIO()
+        out.write(header)
+        schemaless_writer(out, schema, msgspec.to_builtins(event, builtin_types=(bytes,)))
+        return out.getvalue()
+
+    def decode(self, raw: bytes | None) -> Record:
+        """Give the event in ``raw``; ``Undecodable`` says what is wrong with it."""
+        known, fields = self._fields(raw)
+        try:
+            return msgspec.convert(fields, known.event)
+        except msgspec.ValidationError as error:
+            raise Undecodable(f"{known.event.__name__}: {error}", code=Code.INVALID_EVENT) from error
+
+    def decode_fields(self, raw: bytes | None) -> tuple[str, dict[str, Any]]:
+        """Give the event's type name and its fields as plain values: for who wants columns, not records."""
+        known, fields = self._fields(raw)
+        return known.event.__name__, fields
+
+    def _fields(self, raw: bytes | None) -> tuple[_Known, dict[str, Any]]:
+        if not raw:
+            raise Undecodable("The message is empty.", code=Code.NOT_AVRO)
+        if len(raw) > MAX_EVENT_BYTES:
+            raise Undecodable(
+                f"The message has {len(raw):,} bytes; at most {MAX_EVENT_BYTES:,} are an event.",
+                code=Code.OVERSIZED,
+            )
+        if raw[:2] != MARKER or len(raw) < HEADER_BYTES:
+            raise Undecodable(
+                f"The message begins with {raw[:2].hex()}, not with c301: it is not Avro single-object encoding.",
+                code=Code.NOT_AVRO,
+            )
+        known = self._readers.get(raw[2:HEADER_BYTES])
+        if known is None:
+            raise Undecodable(
+                f"Schema fingerprint {raw[2:HEADER_BYTES].hex()} is not one of ours.",
+                code=Code.UNKNOWN_SCHEMA,
+            )
+        body = BytesIO(raw[HEADER_BYTES:])
+        try:
+            fields = schemaless_reader(body, known.writer, known.reader)
+        except (
+            Exception
+        ) as error:  # fastavro raises what the bytes provoke: EOFError, IndexError, UnicodeDecodeError ...
+            raise Undecodable(
+                f"{known.event.__name__}: {type(error).__name__}: {error}", code=Code.INVALID_EVENT
+            ) from error
+        if body.read(1):
+            raise Undecodable(f"{known.event.__name__}: bytes follow the event.", code=Code.INVALID_EVENT)
+        return known, fields  # type: ignore[return-value]

@@ -1,0 +1,98 @@
+"""Reads a compacted topic whole, in every worker, with a consumer of its own and no group.
+
+In: a compacted topic of the registry. Out: each event, in order, to ``apply``; first everything there is, then what comes. Keeps
+nothing but its position. A message that cannot be decoded is handed to ``refuse`` and passed over; a lost broker is waited for.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
+from schemas import Record
+from streams.codec import Codec
+from streams.delivery import Origin
+from streams.errors import Undecodable
+from streams.logs import logger
+from streams.topics import MAX_MESSAGE_BYTES
+
+RECONNECT_PAUSE_S = 1.0
+METADATA_PAUSE_S = 0.05
+
+
+class CompactedReader:
+    """Follows one compacted topic."""
+
+    def __init__(
+        self,
+        topic: str,
+        *,
+        name_on_broker: str,
+        bootstrap_servers: str,
+        codec: Codec,
+        apply: Callable[[Record], None],
+        refuse: Callable[[Origin, Undecodable], Awaitable[None]],
+    ) -> None:
+        self._topic = topic
+        self._name = name_on_broker
+        self._servers = bootstrap_servers
+        self._codec = codec
+        self._apply = apply
+        self._refuse = refuse
+        self._caught_up = asyncio.Event()
+        self._log = logger(topic=topic)
+        self._positions: dict[int, int] = {}
+
+    async def caught_up(self) -> None:
+        """Wait until everything that was on the topic when reading began was applied."""
+        await self._caught_up.wait()
+
+    async def follow(self) -> None:
+        """Read for ever; cancel to stop."""
+        while True:
+            try:
+                await self._read()
+            except KafkaError as error:
+                self._log.warning("compacted_reader_reconnects", error=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(RECONNECT_PAUSE_S)
+
+    async def _read(self) -> None:
+        consumer = AIOKafkaConsumer(
+            self._name,
+            group_id=None,
+            bootstrap_servers=self._servers,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=100,
+            max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
+        )
+        await consumer.start()
+        try:
+            while not consumer.assignment():  # noqa: ASYNC110 - aiokafka has no event for it
+                await asyncio.sleep(METADATA_PAUSE_S)
+            partitions = sorted(consumer.assignment())
+            for partition in partitions:
+                consumer.seek(partition, self._positions.get(partition.partition, 0))
+            behind = dict(await consumer.end_offsets(partitions))
+            while True:
+                behind = {p: end for p, end in behind.items() if await consumer.position(p) < end}
+                if not behind:
+                    self._caught_up.set()
+                batches = await consumer.getmany(timeout_ms=200)
+                for partition, messages in batches.items():
+                    for message in messages:
+                        await self._take(message.partition, message.offset, message.key, message.value)
+                    self._positions[partition.partition] = messages[-1].offset + 1
+        finally:
+            await consumer.stop()
+
+    async def _take(self, partition: int, offset: int, key: bytes | None, value: bytes | None) -> None:
+        if value is None:  # a tombstone: the key was deleted by hand
+            return
+        try:
+            event = self._codec.decode(value)
+        except Undecodable as error:
+            await self._refuse(Origin(self._topic, partition, offset, key, value), error)
+            return
+        self._apply(event)

@@ -1,0 +1,158 @@
+"""Delivery: one wrapper for every agent, so that no event is lost and no bad one stops a stage.
+
+In: raw messages of one topic. For each, in phases:
+
+1. decode; what is no event goes to the role's dead letters at once;
+2. handle, at most ``ATTEMPTS`` times with a doubling pause; ``Undeliverable`` is not tried again;
+3. where that failed, dead-letter the bytes as they came, and wait until the broker has them, however long that takes;
+4. return normally: only then may the offset be committed (an exception that leaves a Faust agent would acknowledge and lose it).
+
+Out: whatever the handler publishes, and ``DeadLettered``. Keeps counters. The operator's trap: a handler is called again after a
+crash or a rebalance, so it must recognise a repeat by the event's id.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from schemas import DeadLettered, Record
+from streams.codec import Codec
+from streams.errors import Code, PenstockError, Undecodable, Undeliverable
+from streams.identity import event_id
+from streams.logs import logger
+from streams.outbox import Outbox
+from streams.topics import TOPICS
+
+ATTEMPTS = 3
+FIRST_PAUSE_S = 0.1
+DEAD_LETTER_PAUSE_S = 1.0
+
+Handler = Callable[[Record], Awaitable[None]]
+Clock = Callable[[], int]
+"""Gives the time in microseconds since 1970-01-01 UTC."""
+
+
+def wall_clock_us() -> int:
+    """Give the time in microseconds since 1970-01-01 UTC; what every process uses but tests."""
+    return time.time_ns() // 1_000
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A message as it came from the broker; ``topic`` without the deployment's prefix."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+class Delivery:
+    """Carries messages to a handler on behalf of one role."""
+
+    def __init__(
+        self,
+        role: str,
+        codec: Codec,
+        outbox: Outbox,
+        *,
+        clock: Clock = wall_clock_us,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.role = role
+        self.handled_total = 0
+        self.retried_total = 0
+        self.dead_lettered_total = 0
+        self.in_flight = 0
+        self.handling_ms_sum = 0.0
+        self.handling_ms_max = 0.0
+        self._codec = codec
+        self._outbox = outbox
+        self._clock = clock
+        self._pause = pause
+        self._log = logger(role=role)
+
+    async def take_in(self, origin: Origin, handle: Handler) -> None:
+        """Carry one message to ``handle``; returns when it was handled or is safe in the dead letters."""
+        begun_us = self._clock()
+        self.in_flight += 1
+        try:
+            await self._take_in(origin, handle)
+        finally:
+            self.in_flight -= 1
+            took_ms = (self._clock() - begun_us) / 1_000
+            self.handling_ms_sum += took_ms
+            self.handling_ms_max = max(self.handling_ms_max, took_ms)
+
+    async def _take_in(self, origin: Origin, handle: Handler) -> None:
+        try:
+            event = self._codec.decode(origin.value)
+            if not isinstance(event, TOPICS[origin.topic].events):
+                raise Undecodable(
+                    f"{type(event).__name__} does not belong on {origin.topic}.",
+                    code=Code.UNEXPECTED_EVENT,
+                )
+        except Undecodable as error:
+            await self.dead_letter(origin, error, attempts=1)
+            return
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                await handle(event)
+            except Undeliverable as error:
+                await self.dead_letter(origin, error, attempts=attempt)
+                return
+            except Exception as error:  # noqa: BLE001 - whatever it is, the event must not be lost
+                self._log.warning(
+                    "handler_failed",
+                    topic=origin.topic,
+                    partition=origin.partition,
+                    offset=origin.offset,
+                    event_id=event.event_id,
+                    attempt=attempt,
+                    error=f"{type(error).__name__}: {error}",
+                    exc_info=attempt == ATTEMPTS,
+                )
+                if attempt == ATTEMPTS:
+                    await self.dead_letter(origin, error, attempts=attempt)
+                    return
+                self.retried_total += 1
+                await self._pause(FIRST_PAUSE_S * 2 ** (attempt - 1))
+            else:
+                self.handled_total += 1
+                return
+
+    async def dead_letter(self, origin: Origin, error: Exception, *, attempts: int) -> None:
+        """Put a message into the role's dead letters; tries until the broker has it."""
+        code = error.code if isinstance(error, PenstockError) else Code.HANDLER_FAILED
+        what = str(error) if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
+        letter = DeadLettered(
+            event_id=event_id("DeadLettered", self.role, origin.topic, str(origin.partition), str(origin.offset)),
+            occurred_at_us=self._clock(),
+            stage=self.role,
+            topic=origin.topic,
+            partition=origin.partition,
+            offset=origin.offset,
+            key=origin.key,
+            value=origin.value,
+            code=str(code),
+            error=what[:2_000],
+            attempts=attempts,
+        )
+        while True:
+            try:
+                await self._outbox.publish(f"{self.role}-dlq", letter)
+            except Exception as failure:  # noqa: BLE001 - the broker is away; holding the event is the only safe thing
+                self._log.error("dead_letter_not_delivered", error=f"{type(failure).__name__}: {failure}")
+                await self._pause(DEAD_LETTER_PAUSE_S)
+            else:
+                break
+        self.dead_lettered_total += 1
+        self._log.warning(
+            "dead_lettered",
+            topic=origin.topic,
+            partition=origin.partition,
+            offset=origin.offset,
+            code=str(code),
+        )

@@ -1,0 +1,35 @@
+"""The outbox: the one way a stage publishes, and it refuses what the registry does not declare.
+
+In: a topic's name and an event. Out: a message on Kafka, delivery confirmed before ``publish`` returns. Keeps a counter.
+Fails with ``UndeclaredTopic`` or ``TypeError`` for a mistake in the code, and with the broker's error where delivery failed.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from schemas import Record
+from streams.codec import Codec
+from streams.errors import UndeclaredTopic
+from streams.topics import key_of, may_write
+
+Send = Callable[[str, bytes, bytes], Awaitable[None]]
+"""Sends (topic, key, value) and returns when the broker has it."""
+
+
+class Outbox:
+    """Publishes on behalf of one role."""
+
+    def __init__(self, role: str, codec: Codec, send: Send) -> None:
+        self.role = role
+        self.published_total = 0
+        self._codec = codec
+        self._send = send
+
+    async def publish(self, topic: str, event: Record) -> None:
+        """Publish ``event`` to ``topic`` and wait until the broker has it."""
+        if not may_write(self.role, topic):
+            raise UndeclaredTopic(
+                f"The {self.role} may not publish to {topic}.",
+                remedy="Declare it in streams/topics.py, or publish elsewhere.",
+            )
+        await self._send(topic, key_of(topic, event), self._codec.encode(event))
+        self.published_total += 1

@@ -1,0 +1,149 @@
+"""A stage: what every role's worker has, put together in one place.
+
+In: the role, the deployment, and which handler takes which topic. Out: a Faust app whose agents go through ``Delivery`` and publish
+through ``Outbox``, that reports ``StageMeasured`` every few seconds and writes ``var/run/worker-ROLE-N.json`` once it really
+consumes. Keeps the counters of the process. Fails only as Faust does: an agent's loop never raises.
+"""
+
+import json
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from faust.types import AppT, EventT, StreamT
+
+from schemas import Measure, StageMeasured
+from streams.app import build_app
+from streams.codec import Codec
+from streams.delivery import Clock, Delivery, Handler, Origin, wall_clock_us
+from streams.deployment import Deployment
+from streams.errors import UndeclaredTopic
+from streams.identity import event_id
+from streams.logs import logger
+from streams.metrics import known
+from streams.outbox import Outbox
+from streams.topics import TOPICS
+
+REPORT_INTERVAL_S = 5.0
+
+
+class Stage:
+    """One role in this process."""
+
+    def __init__(
+        self,
+        role: str,
+        deployment: Deployment,
+        *,
+        partitions: int,
+        clock: Clock = wall_clock_us,
+        app: AppT | None = None,
+    ) -> None:
+        self.role = role
+        self.deployment = deployment
+        self.clock = clock
+        self.codec = Codec()
+        self.app: AppT = app or build_app(role, deployment, partitions=partitions)
+        self.outbox = Outbox(role, self.codec, self._send)
+        self.delivery = Delivery(role, self.codec, self.outbox, clock=clock)
+        self.log = logger(role=role, worker=deployment.worker)
+        self._before: list[Callable[[], Awaitable[None]]] = []
+        self._prepared = False
+        self._counters: dict[str, float] = {}
+        self._sequence = 0
+        self._reported: dict[str, float] = {}
+        self.app.on_partitions_assigned.connect(self._on_assigned, weak=False)
+        self.app.timer(interval=REPORT_INTERVAL_S, name=f"{role}-report")(self._report)
+
+    def before_first_event(self, prepare: Callable[[], Awaitable[None]]) -> None:
+        """Have ``prepare`` awaited before this stage handles anything: reading compacted topics to their end."""
+        self._before.append(prepare)
+
+    def consume(self, topic: str, handle: Handler, *, concurrency: int = 1) -> None:
+        """Attach the agent that carries ``topic`` to ``handle``; at most ``concurrency`` events are in flight."""
+        if self.role not in TOPICS[topic].read_by:
+            raise UndeclaredTopic(f"The {self.role} may not read {topic}.", remedy="Declare it in streams/topics.py.")
+        source = self.app.topic(
+            self.deployment.topic(topic),
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+            allow_empty=True,
+        )
+
+        async def agent(stream: StreamT[bytes]) -> None:
+            async for event in stream.events():
+                await self._ready()
+                await self.delivery.take_in(_origin(topic, event), handle)
+
+        self.app.agent(source, name=f"{self.role}.{topic}", concurrency=concurrency)(agent)
+
+    def count(self, name: str, by: float = 1) -> None:
+        """Add to a counter of the closed catalogue of metrics."""
+        self._counters[known(name)] = self._counters.get(name, 0) + by
+
+    def note(self, name: str, value: float) -> None:
+        """Set a gauge of the closed catalogue of metrics."""
+        self._counters[known(name)] = value
+
+    async def _ready(self) -> None:
+        if not self._prepared:
+            for prepare in self._before:
+                await prepare()
+            self._prepared = True
+
+    async def _send(self, topic: str, key: bytes, value: bytes) -> None:
+        sent = await self.app.producer.send(self.deployment.topic(topic), key, value, None, None, None)
+        await sent
+
+    async def _on_assigned(self, app: AppT, assigned: set[Any], **_: Any) -> None:
+        await self._ready()
+        self.deployment.run_folder.mkdir(parents=True, exist_ok=True)
+        path = self.deployment.run_folder / f"worker-{self.role}-{self.deployment.worker}.json"
+        path.write_text(
+            json.dumps({"pid": os.getpid(), "ready": True, "partitions": len(assigned)}),
+            encoding="utf-8",
+        )
+        self.log.info("consuming", partitions=len(assigned), group=app.conf.id)
+
+    def _totals(self) -> dict[str, float]:
+        delivery = self.delivery
+        return {
+            **self._counters,
+            "handled_total": delivery.handled_total,
+            "retried_total": delivery.retried_total,
+            "dead_lettered_total": delivery.dead_lettered_total,
+            "published_total": self.outbox.published_total,
+        }
+
+    async def _report(self) -> None:
+        totals = self._totals()
+        measures = {
+            name: total - self._reported.get(name, 0) if name.endswith("_total") else total
+            for name, total in totals.items()
+        }
+        handled = measures["handled_total"] + measures["dead_lettered_total"]
+        if not handled and not self.delivery.in_flight:
+            return
+        measures["in_flight"] = self.delivery.in_flight
+        measures["handling_ms_mean"] = self.delivery.handling_ms_sum / max(handled, 1)
+        measures["handling_ms_max"] = self.delivery.handling_ms_max
+        self.delivery.handling_ms_sum = self.delivery.handling_ms_max = 0.0
+        self._reported = totals
+        worker = f"{self.deployment.worker}:{os.getpid()}"
+        event = StageMeasured(
+            event_id=event_id("StageMeasured", self.role, worker, str(self._sequence)),
+            occurred_at_us=self.clock(),
+            stage=self.role,
+            worker=worker,
+            sequence=self._sequence,
+            measures=tuple(Measure(name=known(n), value=float(v)) for n, v in sorted(measures.items())),
+        )
+        self._sequence += 1
+        await self.outbox.publish("metrics", event)
+
+
+def _origin(topic: str, event: EventT[bytes]) -> Origin:
+    message = event.message
+    return Origin(topic, message.partition, message.offset, message.key, message.value)

@@ -1,0 +1,217 @@
+"""The graph, declared once: every topic, its key, its events, who writes, who reads, how long it is kept.
+
+Everything else is drawn from this: the topics that are created, what an outbox lets through, ``penstock topology``, the
+picture in the README. Pure data; nothing can fail here but a wrong declaration, at import.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from schemas import (
+    ChunkGenerated,
+    DeadLettered,
+    FeedbackGiven,
+    GenerationCompleted,
+    GenerationFailed,
+    LearningResumed,
+    OverrideSet,
+    ProfileUpdated,
+    Record,
+    RequestReceived,
+    RequestRouted,
+    ResponseFailed,
+    ResponseReady,
+    RewardComputed,
+    RollbackOrdered,
+    StageMeasured,
+)
+
+Key = Literal["conversation", "scope", "subject", "stage", "as was"]
+
+STAGES = ("router", "generator", "evaluator", "analytics")
+"""The roles that consume topics; each is a consumer group of its own."""
+OUTSIDE = ("caller", "operator")
+"""Who else writes and reads: applications, and people on the command line."""
+
+MAX_EVENT_BYTES = 3 * 512 * 1024
+"""A larger event is dead-lettered as oversized: 1.5 MiB."""
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+"""What the topics themselves let through, so that an oversized event still fits into the dead letters: 4 MiB."""
+
+_TEXT = timedelta(days=7)
+_NUMBERS = timedelta(days=30)
+_DEAD = timedelta(days=14)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic. ``retention`` None keeps for ever; ``compacted`` keeps the newest of each key."""
+
+    name: str
+    key: Key
+    events: tuple[type[Record], ...]
+    written_by: tuple[str, ...]
+    read_by: tuple[str, ...]
+    retention: timedelta | None
+    holds: str
+    compacted: bool = False
+
+    @property
+    def partitioned_by_conversation(self) -> bool:
+        """Whether it must have as many partitions as the other conversation topics."""
+        return self.key == "conversation"
+
+
+def _dead_letters(role: str) -> Topic:
+    return Topic(
+        name=f"{role}-dlq",
+        key="as was",
+        events=(DeadLettered,),
+        written_by=(role,),
+        read_by=("operator",),
+        retention=_DEAD,
+        holds=f"messages that the {role} gave up on, byte for byte",
+    )
+
+
+_DECLARED = (
+    Topic(
+        "requests",
+        "conversation",
+        (RequestReceived,),
+        ("caller", "operator"),
+        ("router", "analytics"),
+        _TEXT,
+        "one thing that a caller wants answered",
+    ),
+    Topic(
+        "routing",
+        "conversation",
+        (RequestRouted,),
+        ("router",),
+        ("generator", "analytics"),
+        _TEXT,
+        "the plan, with the request in it",
+    ),
+    Topic(
+        "generation",
+        "conversation",
+        (GenerationCompleted, GenerationFailed),
+        ("generator",),
+        ("evaluator", "analytics"),
+        _TEXT,
+        "one event for each language-model call",
+    ),
+    Topic(
+        "responses",
+        "conversation",
+        (ResponseReady, ResponseFailed),
+        ("generator", "router"),
+        ("caller", "evaluator", "analytics"),
+        _TEXT,
+        "the end of a request: answered, or failed with a code",
+    ),
+    Topic(
+        "response-chunks",
+        "conversation",
+        (ChunkGenerated,),
+        ("generator",),
+        ("caller",),
+        _TEXT,
+        "tokens as they arrive, for those who asked to stream",
+    ),
+    Topic(
+        "feedback",
+        "conversation",
+        (FeedbackGiven,),
+        ("caller", "operator"),
+        ("evaluator", "analytics"),
+        _TEXT,
+        "raw signals about answers",
+    ),
+    Topic(
+        "rewards",
+        "conversation",
+        (RewardComputed,),
+        ("evaluator",),
+        ("analytics",),
+        _NUMBERS,
+        "the one reward of a request so far",
+    ),
+    Topic(
+        "metrics",
+        "stage",
+        (StageMeasured,),
+        STAGES,
+        ("analytics",),
+        _NUMBERS,
+        "operational measurements",
+    ),
+    Topic(
+        "profile-updates",
+        "scope",
+        (ProfileUpdated,),
+        ("analytics",),
+        ("router",),
+        None,
+        "the newest profile of each scope",
+        compacted=True,
+    ),
+    Topic(
+        "profile-history",
+        "scope",
+        (ProfileUpdated,),
+        ("analytics",),
+        ("analytics", "operator"),
+        None,
+        "every profile there ever was",
+    ),
+    Topic(
+        "controls",
+        "subject",
+        (OverrideSet, RollbackOrdered, LearningResumed),
+        ("operator",),
+        ("router", "generator", "analytics"),
+        None,
+        "the operator's words",
+        compacted=True,
+    ),
+    *(_dead_letters(role) for role in STAGES),
+)
+
+TOPICS: dict[str, Topic] = {topic.name: topic for topic in _DECLARED}
+"""Every topic by name, in the order in which a request meets them."""
+
+
+def may_write(role: str, topic: str) -> bool:
+    """Say whether the registry lets ``role`` publish to ``topic``."""
+    return topic in TOPICS and role in TOPICS[topic].written_by
+
+
+def read_by(role: str) -> tuple[Topic, ...]:
+    """List the topics that ``role`` reads."""
+    return tuple(topic for topic in TOPICS.values() if role in topic.read_by)
+
+
+def key_of(topic: str, event: Record) -> bytes:
+    """Give the Kafka key of ``event`` on ``topic``; ``TypeError`` when the event does not belong there."""
+    declared = TOPICS[topic]
+    if not isinstance(event, declared.events):
+        msg = f"{type(event).__name__} does not belong on {topic}"
+        raise TypeError(msg)
+    key: str
+    match declared.key:
+        case "conversation":
+            owner = event.request if isinstance(event, RequestRouted) else event
+            key = owner.conversation_id  # type: ignore[attr-defined]
+        case "scope":
+            key = event.scope  # type: ignore[attr-defined]
+        case "subject":
+            key = event.subject  # type: ignore[attr-defined]
+        case "stage":
+            key = event.stage  # type: ignore[attr-defined]
+        case "as was":
+            raw: bytes | None = event.key  # type: ignore[attr-defined]
+            return raw or b""
+    return key.encode("utf-8", "surrogatepass")
