@@ -5,7 +5,8 @@ In: raw messages of one topic. For each, in phases:
 1. decode; what is no event goes to the role's dead letters at once;
 2. handle, at most ``ATTEMPTS`` times with a doubling pause; ``Undeliverable`` is not tried again;
 3. where that failed, dead-letter the bytes as they came, and wait until the broker has them, however long that takes;
-4. return normally: only then may the offset be committed (an exception that leaves a Faust agent would acknowledge and lose it).
+4. tell the stage that it was given up, so that a request still ends in a response;
+5. return normally: only then may the offset be committed (an exception that leaves a Faust agent would acknowledge and lose it).
 
 Out: whatever the handler publishes, and ``DeadLettered``. Keeps counters. The operator's trap: a handler is called again after a
 crash or a rebalance, so it must recognise a repeat by the event's id.
@@ -74,19 +75,22 @@ class Delivery:
         self._pause = pause
         self._log = logger(role=role)
 
-    async def take_in(self, origin: Origin, handle: Handler) -> None:
-        """Carry one message to ``handle``; returns when it was handled or is safe in the dead letters."""
+    async def take_in(self, origin: Origin, handle: Handler, give_up: Handler | None = None) -> None:
+        """Carry one message to ``handle``; returns when it was handled or is safe in the dead letters.
+
+        ``give_up`` is told of an event that ended there because its handler failed.
+        """
         begun_us = self._clock()
         self.in_flight += 1
         try:
-            await self._take_in(origin, handle)
+            await self._take_in(origin, handle, give_up)
         finally:
             self.in_flight -= 1
             took_ms = (self._clock() - begun_us) / 1_000
             self.handling_ms_sum += took_ms
             self.handling_ms_max = max(self.handling_ms_max, took_ms)
 
-    async def _take_in(self, origin: Origin, handle: Handler) -> None:
+    async def _take_in(self, origin: Origin, handle: Handler, give_up: Handler | None) -> None:
         try:
             event = self._codec.decode(origin.value)
             if not isinstance(event, TOPICS[origin.topic].events):
@@ -116,6 +120,8 @@ class Delivery:
                 )
                 if attempt == ATTEMPTS:
                     await self.dead_letter(origin, error, attempts=attempt)
+                    if give_up is not None:
+                        await self._until_done(lambda: give_up(event), "give_up_failed")
                     return
                 self.retried_total += 1
                 await self._pause(FIRST_PAUSE_S * 2 ** (attempt - 1))
@@ -140,14 +146,7 @@ class Delivery:
             error=what[:2_000],
             attempts=attempts,
         )
-        while True:
-            try:
-                await self._outbox.publish(f"{self.role}-dlq", letter)
-            except Exception as failure:  # noqa: BLE001 - the broker is away; holding the event is the only safe thing
-                self._log.error("dead_letter_not_delivered", error=f"{type(failure).__name__}: {failure}")
-                await self._pause(DEAD_LETTER_PAUSE_S)
-            else:
-                break
+        await self._until_done(lambda: self._outbox.publish(f"{self.role}-dlq", letter), "dead_letter_not_delivered")
         self.dead_lettered_total += 1
         self._log.warning(
             "dead_lettered",
@@ -156,3 +155,13 @@ class Delivery:
             offset=origin.offset,
             code=str(code),
         )
+
+    async def _until_done(self, attempt: Callable[[], Awaitable[None]], what: str) -> None:
+        while True:
+            try:
+                await attempt()
+            except Exception as failure:  # noqa: BLE001 - the broker is away; holding the event is the only safe thing
+                self._log.error(what, error=f"{type(failure).__name__}: {failure}")
+                await self._pause(DEAD_LETTER_PAUSE_S)
+            else:
+                return

@@ -12,12 +12,13 @@ from typing import Any
 
 from faust.types import AppT, EventT, StreamT
 
-from schemas import Measure, StageMeasured
+from schemas import Measure, Record, StageMeasured
 from streams.app import build_app
 from streams.codec import Codec
+from streams.compacted import CompactedReader
 from streams.delivery import Clock, Delivery, Handler, Origin, wall_clock_us
 from streams.deployment import Deployment
-from streams.errors import UndeclaredTopic
+from streams.errors import UndeclaredTopic, Undecodable
 from streams.identity import event_id
 from streams.logs import logger
 from streams.metrics import known
@@ -59,8 +60,11 @@ class Stage:
         """Have ``prepare`` awaited before this stage handles anything: reading compacted topics to their end."""
         self._before.append(prepare)
 
-    def consume(self, topic: str, handle: Handler, *, concurrency: int = 1) -> None:
-        """Attach the agent that carries ``topic`` to ``handle``; at most ``concurrency`` events are in flight."""
+    def consume(self, topic: str, handle: Handler, *, concurrency: int = 1, give_up: Handler | None = None) -> None:
+        """Attach the agent that carries ``topic`` to ``handle``; at most ``concurrency`` events are in flight.
+
+        ``give_up`` is told of an event that ended in the dead letters because its handler failed.
+        """
         if self.role not in TOPICS[topic].read_by:
             raise UndeclaredTopic(f"The {self.role} may not read {topic}.", remedy="Declare it in streams/topics.py.")
         source = self.app.topic(
@@ -75,9 +79,29 @@ class Stage:
         async def agent(stream: StreamT[bytes]) -> None:
             async for event in stream.events():
                 await self._ready()
-                await self.delivery.take_in(_origin(topic, event), handle)
+                await self.delivery.take_in(_origin(topic, event), handle, give_up)
 
         self.app.agent(source, name=f"{self.role}.{topic}", concurrency=concurrency)(agent)
+
+    def follow(
+        self,
+        topic: str,
+        apply: Callable[[Record], None],
+        refuse: Callable[[Origin, Undecodable], Awaitable[None]],
+    ) -> None:
+        """Have this worker read a compacted topic whole, and nothing be handled before it was read once."""
+        if self.role not in TOPICS[topic].read_by:
+            raise UndeclaredTopic(f"The {self.role} may not read {topic}.", remedy="Declare it in streams/topics.py.")
+        reader = CompactedReader(
+            topic,
+            name_on_broker=self.deployment.topic(topic),
+            bootstrap_servers=self.deployment.bootstrap(),
+            codec=self.codec,
+            apply=apply,
+            refuse=refuse,
+        )
+        self.app.task(reader.follow)
+        self.before_first_event(reader.caught_up)
 
     def count(self, name: str, by: float = 1) -> None:
         """Add to a counter of the closed catalogue of metrics."""

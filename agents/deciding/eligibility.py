@@ -1,0 +1,88 @@
+"""Which strategies may answer a request, and for each other one the reason why not.
+
+Comes in: what the user pinned, what the caller demands, the request's sensitivity, the emergency overrides, what was learned
+of graph lookups, the cost ceiling and the time that is left. Goes out: the eligible strategies and the exclusions, in the
+catalogue's order. Keeps nothing, cannot fail: an empty result is the caller's to refuse. Pure.
+
+A learned switch (graph lookups off) never overrules what the user stated, and an emergency override always does.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agents.deciding.catalogue import Catalogue, Sensitivity, Strategy
+from agents.deciding.governance import Overrides
+from agents.deciding.prior import Estimate
+from agents.deciding.workflow import Pins
+
+Estimator = Callable[[Strategy], Estimate]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request leaves open."""
+
+    pins: Pins
+    demanded: str | None
+    sensitivity: Sensitivity
+    overrides: Overrides
+    graph_off_reason: str | None
+    cost_ceiling_usd: float
+    time_left_ms: float
+
+
+def eligible(
+    catalogue: Catalogue, limits: Limits, estimate: Estimator
+) -> tuple[tuple[Strategy, ...], tuple[tuple[Strategy, str], ...]]:
+    """Split the catalogue into (eligible, excluded with reason)."""
+    graph = _graph_wanted(catalogue, limits)
+    able: list[Strategy] = []
+    excluded: list[tuple[Strategy, str]] = []
+    for strategy in catalogue.strategies:
+        reason = _excluded_because(catalogue, strategy, limits, graph, estimate)
+        if reason is None:
+            able.append(strategy)
+        else:
+            excluded.append((strategy, reason))
+    return tuple(able), tuple(excluded)
+
+
+def _graph_wanted(catalogue: Catalogue, limits: Limits) -> bool | None:
+    """The pinned state of graph lookups where some strategy has it; a pin that no strategy has is laid over them instead."""
+    wanted = limits.pins.graph
+    if wanted is None or limits.overrides.disable_graph_queries:
+        return None
+    candidates = [s for s in catalogue.strategies if limits.pins.retrieval in (None, s.retrieval)]
+    return wanted if any(s.graph == wanted for s in candidates) else None
+
+
+def _excluded_because(  # noqa: PLR0911 - one return a reason reads as the list that it is
+    catalogue: Catalogue, strategy: Strategy, limits: Limits, graph: bool | None, estimate: Estimator
+) -> str | None:
+    pins, overrides = limits.pins, limits.overrides
+    model = catalogue.model_of(strategy)
+    if not model.may_see(limits.sensitivity):
+        return f"{model.name} runs {model.runs} and may not see {limits.sensitivity} data"
+    if overrides.force_simple_agents and strategy.tier != "simple":
+        return "the override force_simple_agents is on"
+    if overrides.disable_graph_queries and strategy.graph:
+        return "the override disable_graph_queries is on"
+    if limits.demanded is not None and strategy.id != limits.demanded:
+        return f"the caller demands {limits.demanded}"
+    for part, pinned, own in (
+        ("agent", pins.agent, strategy.agent),
+        ("model", None if overrides.force_simple_agents else pins.tier, strategy.tier),
+        ("context.strategy", pins.retrieval, strategy.retrieval),
+        ("context.graph", graph, strategy.graph),
+    ):
+        if pinned is not None and pinned != own:
+            stated = str(pinned).lower() if isinstance(pinned, bool) else pinned
+            return f"the workflow states {part}: {stated}"
+    if limits.graph_off_reason and strategy.graph and pins.graph is None and limits.demanded is None:
+        return limits.graph_off_reason
+    expected = estimate(strategy)
+    if expected.cost_usd > limits.cost_ceiling_usd:
+        return f"it costs {expected.cost_usd:.4f} USD and the conversation may cost {limits.cost_ceiling_usd:.4f}"
+    if expected.latency_ms > limits.time_left_ms:
+        return f"it takes {expected.latency_ms:,.0f} ms and {limits.time_left_ms:,.0f} ms are left"
+    return None

@@ -1,0 +1,311 @@
+"""From a request to its plan: the router's whole decision, as one pure function of what is known.
+
+Comes in: a request, its embedding, what is held of profiles and overrides, the time. Goes out: ``RequestRouted``. Keeps
+nothing but what it was built with (workflows, catalogue, settings, content types). Fails with ``Rejected``, which becomes
+ResponseFailed. Pure.
+
+The phases: check the request; find what kind it is; lay the settings' levels over each other; find the eligible; let the
+policy (or, with learning off, the built-in rules) give each its probability; draw; order the alternatives; say why.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.deciding import policy
+from agents.deciding.catalogue import TIERS, Catalogue, Strategy
+from agents.deciding.complexity import Complexity, complexity_of
+from agents.deciding.content_types import ContentTypes, TypeGuess
+from agents.deciding.eligibility import Limits, eligible
+from agents.deciding.governance import Effective, GovernanceFile, Overrides
+from agents.deciding.held import Held, Profile
+from agents.deciding.prior import Band, Estimate, band_of, rule_pick
+from agents.deciding.reasoning import Circumstances, reasoning
+from agents.deciding.workflow import Workflow, prompt_variables
+from schemas import Candidate, Exclusion, Plan, RequestReceived, RequestRouted, Step
+from streams.errors import Code, Rejected
+from streams.identity import draw, event_id
+
+MAX_MESSAGE_CHARACTERS = 65_536
+MAX_DOCUMENTS_BYTES = 1024 * 1024
+FEATURE_SET = "1"
+PROJECTED_DIMENSIONS = 32
+"""The static encoder's dimensions are principal components in falling order, so the first ones are its projection."""
+
+Vector = npt.NDArray[np.float32]
+
+
+def scope_of(workflow: str) -> str:
+    """The scope that a workflow learns in: one for all tenants in this version."""
+    return workflow
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What kind of request it is."""
+
+    guess: TypeGuess
+    complexity: Complexity
+
+    @property
+    def band(self) -> Band:
+        """The complexity's band."""
+        return band_of(self.complexity.level)
+
+
+class Planner:
+    """Decides for every workflow of a deployment."""
+
+    def __init__(
+        self,
+        *,
+        workflows: Mapping[str, Workflow],
+        catalogue: Catalogue,
+        governance: GovernanceFile,
+        environment: str,
+        content_types: Callable[[Workflow], ContentTypes],
+        encoder: str,
+    ) -> None:
+        self.workflows = workflows
+        self.catalogue = catalogue
+        self._governance = governance
+        self._environment = environment
+        self._content_types = {name: content_types(workflow) for name, workflow in workflows.items()}
+        self._encoder = encoder
+
+    def check(self, request: RequestReceived) -> Workflow:
+        """The request's workflow; ``Rejected`` with a code and a sentence where the request cannot be answered."""
+        workflow = self.workflows.get(request.workflow)
+        if workflow is None:
+            near = get_close_matches(request.workflow, self.workflows, n=1)
+            hint = f" Did you mean {near[0]}?" if near else f" Known: {', '.join(self.workflows) or 'none'}."
+            raise Rejected(f"There is no workflow {request.workflow[:100]!r}.{hint}", code=Code.UNKNOWN_WORKFLOW)
+        if not request.message.strip():
+            raise Rejected("The message is empty.", code=Code.EMPTY_MESSAGE)
+        if len(request.message) > MAX_MESSAGE_CHARACTERS:
+            raise Rejected(
+                f"The message has {len(request.message):,} characters; at most {MAX_MESSAGE_CHARACTERS:,} are allowed.",
+                code=Code.MESSAGE_TOO_LONG,
+            )
+        if request.strategy is not None and request.strategy not in self.catalogue.ids:
+            near = get_close_matches(request.strategy, self.catalogue.ids, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise Rejected(f"There is no strategy {request.strategy[:100]!r}.{hint}", code=Code.UNKNOWN_STRATEGY)
+        self._check_fields(request, workflow)
+        return workflow
+
+    def _check_fields(self, request: RequestReceived, workflow: Workflow) -> None:
+        wrong = None
+        if not request.request_id or not request.conversation_id:
+            wrong = "request_id and conversation_id must not be empty"
+        elif request.priority is not None and request.priority not in policy.EXPONENTS:
+            wrong = f"priority is {request.priority[:100]!r}; it must be one of {', '.join(policy.EXPONENTS)}"
+        elif request.deadline_ms is not None and request.deadline_ms <= 0:
+            wrong = f"deadline_ms is {request.deadline_ms}; it must be positive"
+        elif any(turn.role not in ("user", "assistant") for turn in request.history):
+            wrong = "history has a role that is neither user nor assistant"
+        elif sum(len(document.text) for document in request.documents) > MAX_DOCUMENTS_BYTES:
+            wrong = f"the documents have more than {MAX_DOCUMENTS_BYTES:,} characters together"
+        else:
+            needed = [name for name in prompt_variables(workflow.node.prompt) if name != "message"]
+            missing = [name for name in needed if name not in request.variables]
+            if missing:
+                wrong = f"the workflow's prompt needs the variables {', '.join(missing)}"
+        if wrong:
+            raise Rejected(f"The request cannot be read: {wrong}.", code=Code.INVALID_REQUEST)
+
+    def kind_of(self, request: RequestReceived, vector: Vector) -> Kind:
+        """What kind of request it is, from its last turn (``vector``: that turn's embedding)."""
+        guess = self._content_types[request.workflow].classify(request.message, vector)
+        return Kind(guess, complexity_of(request.message, len(request.history)))
+
+    def plan(self, request: RequestReceived, vector: Vector, held: Held, now_us: int) -> RequestRouted:
+        """Decide. ``now_us`` is the time in microseconds since 1970-01-01 UTC."""
+        workflow = self.check(request)
+        kind = self.kind_of(request, vector)
+        effective = self._governance.effective(self._environment, workflow.settings, held.overrides)
+        settings = effective.settings
+        deadline_at_us = request.occurred_at_us + (request.deadline_ms or settings.deadline_ms) * 1_000
+        if deadline_at_us <= now_us:
+            raise Rejected(
+                f"The deadline passed {(now_us - deadline_at_us) / 1e6:.1f} s before the request was read.",
+                code=Code.DEADLINE_EXCEEDED,
+            )
+        learning = settings.learning_enabled and settings.auto_optimization
+        profile = held.profile(scope_of(workflow.name)) if learning else Profile(scope_of(workflow.name))
+
+        def estimate(strategy: Strategy) -> Estimate:
+            return profile.estimate(self.catalogue, strategy, kind.guess.content_type, kind.band)
+
+        able, excluded = eligible(
+            self.catalogue,
+            Limits(
+                pins=workflow.pins,
+                demanded=request.strategy,
+                sensitivity=request.sensitivity,
+                overrides=held.overrides,
+                graph_off_reason=profile.graph_off.get(kind.guess.content_type),
+                cost_ceiling_usd=settings.cost_ceiling_usd,
+                time_left_ms=(deadline_at_us - now_us) / 1_000,
+            ),
+            estimate,
+        )
+        if not able:
+            reasons = "; ".join(dict.fromkeys(reason for _, reason in excluded))
+            raise Rejected(f"No strategy may answer: {reasons}.", code=Code.NO_ELIGIBLE_STRATEGY)
+        estimates = {strategy.id: estimate(strategy) for strategy in able}
+        incumbent = self._incumbent(profile, able, kind)
+        decision = self._decide(workflow, request, profile, estimates, incumbent, effective, learning=learning)
+        drawn = draw(request.tenant, request.conversation_id, request.request_id)
+        chosen = self.catalogue.strategy(policy.choose(decision.probabilities, drawn))
+        candidates = tuple(
+            Candidate(
+                strategy=name,
+                probability=decision.probabilities[name],
+                quality=e.quality,
+                quality_lower=policy.lower_bound(e),
+                cost_usd=e.cost_usd,
+                latency_ms=e.latency_ms,
+                requests=e.requests,
+            )
+            for name, e in estimates.items()
+        )
+        pinned = (*workflow.pinned_parts, *(("strategy",) if request.strategy else ()))
+        steps = (chosen, *self._alternatives(chosen, able, decision.probabilities, simple=settings.fallback_to_simple))
+        plan = Plan(
+            steps=tuple(self._step(strategy, workflow, held.overrides) for strategy in steps),
+            propensity=decision.probabilities[chosen.id],
+            draw=drawn,
+            candidates=candidates,
+            exclusions=tuple(Exclusion(strategy=s.id, reason=reason) for s, reason in excluded),
+            policy=policy.NAME if profile.learned else policy.RULES,
+            profile_scope=profile.scope,
+            profile_version=profile.version,
+            config_hash=self._config_hash(workflow, effective),
+            content_type=kind.guess.content_type,
+            content_type_confidence=float(kind.guess.confidence),
+            complexity=kind.complexity.level,
+            features=features(request, kind, vector),
+            encoder=self._encoder,
+            feature_set=FEATURE_SET,
+            pinned=pinned,
+            decided=workflow.decided_parts,
+            overrides=held.overrides.active,
+            quality_floor=decision.floor,
+            floor_met=decision.floor_met,
+            cost_ceiling_usd=settings.cost_ceiling_usd,
+            fallback=len(steps) > 1,
+            deadline_at_us=deadline_at_us,
+            prompt=workflow.node.prompt,
+            max_answer_characters=workflow.node.preferences.max_answer_characters,
+            reasoning=reasoning(
+                next(c for c in candidates if c.strategy == chosen.id),
+                candidates,
+                Circumstances(
+                    content_type=kind.guess.content_type,
+                    complexity=kind.complexity.level,
+                    complexity_reasons=kind.complexity.reasons,
+                    learned=profile.learned,
+                    learning_off=not learning,
+                    pinned=pinned,
+                    overrides=held.overrides.active,
+                    floor=decision.floor,
+                    floor_met=decision.floor_met,
+                    incumbent=incumbent,
+                ),
+            ),
+        )
+        return RequestRouted(
+            event_id=event_id("RequestRouted", request.tenant, request.conversation_id, request.request_id),
+            occurred_at_us=now_us,
+            request=request,
+            plan=plan,
+        )
+
+    def _incumbent(self, profile: Profile, able: tuple[Strategy, ...], kind: Kind) -> str:
+        held = profile.incumbent(self.catalogue, kind.guess.content_type, kind.band)
+        if any(strategy.id == held for strategy in able):
+            return held
+        return rule_pick(able, kind.guess.content_type, kind.band).id
+
+    def _decide(
+        self,
+        workflow: Workflow,
+        request: RequestReceived,
+        profile: Profile,
+        estimates: Mapping[str, Estimate],
+        incumbent: str,
+        effective: Effective,
+        *,
+        learning: bool,
+    ) -> policy.Decision:
+        settings = effective.settings
+        if not learning:
+            return policy.certainly(incumbent, estimates, settings.quality_floor)
+        if not profile.learned:
+            return policy.by_rule(incumbent, estimates, settings.quality_floor, exploration=settings.exploration)
+        return policy.decide(
+            estimates,
+            incumbent=incumbent,
+            floor=settings.quality_floor,
+            priority=request.priority or workflow.node.preferences.priority,
+            exploration=settings.exploration,
+        )
+
+    def _alternatives(
+        self, chosen: Strategy, able: tuple[Strategy, ...], probabilities: Mapping[str, float], *, simple: bool
+    ) -> tuple[Strategy, ...]:
+        """The likeliest strategy of each other tier: downwards first (a cheaper one may still fit the ceiling), then upwards."""
+        place = TIERS.index(chosen.tier)
+        order = (*TIERS[:place][::-1], *TIERS[place + 1 :])
+        found = []
+        for tier in order:
+            if tier == "simple" and not simple:
+                continue
+            of_tier = [strategy for strategy in able if strategy.tier == tier]
+            if of_tier:
+                found.append(max(of_tier, key=lambda s: (probabilities[s.id], s.retrieval == chosen.retrieval)))
+        return tuple(found)
+
+    def _step(self, strategy: Strategy, workflow: Workflow, overrides: Overrides) -> Step:
+        pins = workflow.pins
+        model = self.catalogue.model_of(strategy)
+        graph = strategy.graph if pins.graph is None else pins.graph
+        sizes = [size for size in (pins.max_chunk_size, overrides.max_chunk_size) if size is not None]
+        return Step(
+            strategy=strategy.id,
+            agent=strategy.agent,
+            tier=strategy.tier,
+            model=model.name,
+            provider=model.provider,
+            retrieval=strategy.retrieval,
+            top_k=pins.top_k or strategy.top_k,
+            graph=graph and not overrides.disable_graph_queries,
+            sources=tuple(self._governance.sources) if pins.sources is None else pins.sources,
+            tools=strategy.tools if pins.tools is None else pins.tools,
+            max_chunk_size=min(sizes, default=None),
+            refinement=strategy.refinement,
+            prompt_version=strategy.prompt_version,
+        )
+
+    def _config_hash(self, workflow: Workflow, effective: Effective) -> str:
+        parts = (workflow.config_hash, self.catalogue.version, repr(effective.settings), repr(effective.overrides))
+        return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+
+
+def features(request: RequestReceived, kind: Kind, vector: Vector) -> tuple[float, ...]:
+    """The feature vector, set 1: (log(1 + characters) / 10, complexity / 10, turns / 10 up to 1, documents given or not, then
+    the first ``PROJECTED_DIMENSIONS`` dimensions of the last turn's embedding).
+    """
+    plain = (
+        math.log1p(len(request.message)) / 10,
+        kind.complexity.level / 10,
+        min(len(request.history), 10) / 10,
+        1.0 if request.documents else 0.0,
+    )
+    return (*plain, *(float(x) for x in vector[:PROJECTED_DIMENSIONS]))

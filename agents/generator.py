@@ -1,0 +1,277 @@
+"""The generator: plans in, answers out.
+
+In: ``RequestRouted`` from ``routing``; every override from ``controls``, read whole by each worker. Out:
+``GenerationCompleted`` or ``GenerationFailed`` on ``generation`` for each step that called a provider, one
+``ResponseReady`` or ``ResponseFailed`` on ``responses``, and ``ChunkGenerated`` on ``response-chunks`` where the caller
+asked to stream. Keeps the ends of requests and what conversations have cost (``agents.answering.remembered``) in one
+table of the app. Fails with the broker's errors; the event then comes again.
+
+A request that is being answered is answered once, however often its plan comes meanwhile; the first plan holds. Its
+generations and its response are kept, then published, at its end: a crash before leaves no trace but pieces.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Mapping
+from typing import Any, Protocol
+
+import faust
+from faust.types import AppT
+
+from agents.answering.carrying_out import Means, carry_out, response_failed
+from agents.answering.library import Library
+from agents.answering.pieces import Pieces
+from agents.answering.provider import Provider
+from agents.answering.remembered import Finished, Identity, Outcome, Remembered, Spending
+from agents.deciding.catalogue import Catalogue
+from agents.deciding.governance import GovernanceFile
+from agents.deciding.held import Held
+from agents.encoding.encoder import Encoder
+from agents.encoding.static import StaticEncoder
+from agents.loading.reading import load_catalogue, load_settings
+from schemas import ChunkGenerated, LearningResumed, OverrideSet, Record, RequestRouted, RollbackOrdered
+from streams.delivery import Origin
+from streams.deployment import ROOT, Deployment
+from streams.errors import Code, Unconfigured, Undecodable, Undeliverable
+from streams.outbox import Outbox
+from streams.stage import Stage
+from streams.topics import MAX_MESSAGE_BYTES
+
+UNCLAIMED_KEPT = 1_000
+"""Outcomes whose partition was taken away before they were kept: they wait here for their event to come again."""
+TABLE = "ended"
+_TABLE_OPTIONS = {"write_buffer_size": 4 * 1024**2, "max_write_buffer_number": 2, "block_cache_size": 8 * 1024**2}
+
+
+class Ownership(Protocol):
+    """Whether this worker still holds the partition of the event that it handles."""
+
+    async def is_ours(self) -> bool:
+        """Wait for a rebalance to end, then say."""
+
+    def is_ours_now(self) -> bool:
+        """Say without waiting; False during a rebalance."""
+
+
+class EndedWithoutOutcome(Exception):
+    """The delivery that was waited for ended early; the event is tried again."""
+
+
+class Generator:
+    """Handles one routed request: answers it, or ends it."""
+
+    def __init__(self, outbox: Outbox, remembered: Remembered, ownership: Ownership, means: Means) -> None:
+        self._outbox = outbox
+        self._remembered = remembered
+        self._ownership = ownership
+        self._means = means
+        self._spending = Spending(remembered.spent_usd)
+        self._running: dict[Identity, asyncio.Future[Finished | Outcome]] = {}
+
+    async def handle(self, event: Record) -> None:
+        """Answer a request, or send its answer again."""
+        if not isinstance(event, RequestRouted):
+            raise Undeliverable(f"The generator has no use for {type(event).__name__}.", code=Code.UNEXPECTED_EVENT)
+        identity = _identity(event)
+        finished = self._remembered.finished(identity)
+        if finished is None:
+            running = self._running.get(identity)
+            if running is None:
+                finished = await self._lead(event, identity)
+            else:
+                self._means.count("repeats_total")
+                result = await asyncio.shield(running)
+                finished = result if isinstance(result, Finished) else await self._keep(identity, result)
+        else:
+            self._means.count("repeats_total")
+        if finished is not None:
+            await self._publish(identity, finished)
+
+    async def give_up(self, event: Record) -> None:
+        """End a request that failed for a reason that nobody foresaw; it is in the dead letters too."""
+        if not isinstance(event, RequestRouted):
+            return
+        finished = self._remembered.finished(_identity(event))
+        if finished is not None:
+            await self._publish(_identity(event), finished)
+            return
+        said = "The request could not be answered."
+        failed = response_failed(event, Code.INTERNAL_ERROR, said, now_us=self._means.clock())
+        await self._outbox.publish("responses", failed)
+
+    async def _lead(self, routed: RequestRouted, identity: Identity) -> Finished | None:
+        running: asyncio.Future[Finished | Outcome] = asyncio.get_running_loop().create_future()
+        self._running[identity] = running
+        with self._spending.allowance(identity[:2]) as allowance:
+            try:
+                outcome = await carry_out(routed, self._means, allowance, self._pieces(routed))
+            except BaseException:
+                del self._running[identity]
+                running.set_exception(EndedWithoutOutcome())
+                running.exception()  # nobody may be waiting
+                raise
+            result: Finished | Outcome = outcome
+            try:
+                result = await self._keep(identity, outcome) or outcome
+            finally:
+                running.set_result(result)
+        return result if isinstance(result, Finished) else None
+
+    async def _keep(self, identity: Identity, outcome: Outcome) -> Finished | None:
+        """Keep an outcome; None where the partition is another worker's now, which gets the event again and publishes."""
+        if not await self._ownership.is_ours():
+            self._forget_oldest_unclaimed()
+            return None
+        finished = self._remembered.finished(identity) or await self._remembered.finish(identity, outcome)
+        self._running.pop(identity, None)
+        return finished
+
+    def _forget_oldest_unclaimed(self) -> None:
+        unclaimed = [identity for identity, running in self._running.items() if running.done()]
+        for identity in unclaimed[:-UNCLAIMED_KEPT]:
+            del self._running[identity]
+
+    async def _publish(self, identity: Identity, finished: Finished) -> None:
+        for topic, event in self._remembered.events_of(finished):
+            await self._outbox.publish(topic, event)
+        running = self._running.get(identity)
+        if running is not None and running.done():
+            del self._running[identity]
+        if self._ownership.is_ours_now():
+            self._remembered.settle(identity, finished)
+
+    def _pieces(self, routed: RequestRouted) -> Pieces | None:
+        if not routed.request.stream:
+            return None
+
+        async def publish(chunk: ChunkGenerated) -> None:
+            await self._outbox.publish("response-chunks", chunk)
+
+        return Pieces(routed, publish, self._means.clock)
+
+
+class FaustKept:
+    """The app's table, used through its public parts, because ``table[key] = value`` hides when the broker has it.
+
+    Expiry: RocksDB drops what is older than the window as it compacts, and the broker deletes it from the changelog; what is still
+    there then is passed over by its age. Nothing scans.
+    """
+
+    def __init__(self, app: AppT, *, partitions: int, window_s: float) -> None:
+        kept_ms = max(1, int(window_s * 1_000))
+        self._app = app
+        self._table: Any = app.Table(
+            TABLE,
+            key_type=bytes,
+            value_type=bytes,
+            partitions=partitions,
+            options={**_TABLE_OPTIONS, "ttl": max(1, int(window_s))},
+            extra_topic_configs={
+                "cleanup.policy": "compact,delete",
+                "retention.ms": str(kept_ms),
+                "max.message.bytes": str(MAX_MESSAGE_BYTES),
+            },
+        )
+
+    def get(self, key: bytes) -> bytes | None:
+        """Give what is kept in the partition of the event that is being handled."""
+        found: bytes | None = self._table.data.get(key)
+        return found
+
+    def put(self, key: bytes, value: bytes) -> Awaitable[object]:
+        """Keep it in RocksDB now; what is returned is done when the changelog has it."""
+        partition = self._table.partition_for_key(key)
+        self._table.data[key] = value
+        confirmed: Awaitable[object] = self._table.send_changelog(partition, key, value)
+        return confirmed
+
+    async def is_ours(self) -> bool:
+        """As ``Ownership`` says."""
+        await self._app.flow_control.acquire()
+        return self.is_ours_now()
+
+    def is_ours_now(self) -> bool:
+        """As ``Ownership`` says."""
+        event = faust.current_event()
+        if event is None or not self._app.flow_control.is_active():
+            return False
+        return event.message.tp in self._app.consumer.assignment()
+
+
+def build_generator(
+    deployment: Deployment,
+    environ: Mapping[str, str],
+    *,
+    governance: GovernanceFile | None = None,
+    catalogue: Catalogue | None = None,
+    encoder: Encoder | None = None,
+    app: AppT | None = None,
+) -> Stage:
+    """Put the generator together: its stage, with the agent, the table and the controls attached.
+
+    What is not given is read from the deployment's files. Raises ``InvalidFile`` with all mistakes of a file,
+    ``Unconfigured`` where a source's folder is missing, ``ArtefactsMissing`` where no encoder was prepared.
+    """
+    governance = governance or load_settings(deployment.settings)
+    catalogue = catalogue or load_catalogue(deployment.catalogue, environ)
+    encoder = encoder or StaticEncoder(deployment.models_folder)
+    folders = {name: ROOT / source.path for name, source in governance.sources.items()}
+    for name, folder in folders.items():
+        if not folder.is_dir():
+            raise Unconfigured(
+                f"The folder {folder} of source {name} is missing.",
+                remedy=f"Create it, or correct `sources` in {deployment.settings}.",
+            )
+    partitions = governance.operations.partitions
+    stage = Stage("generator", deployment, partitions=partitions, app=app)
+    library = Library(folders, encoder, clock=stage.clock)
+    provider = Provider(
+        catalogue=catalogue, environ=environ, embedded_url=deployment.embedded_models_url, clock=stage.clock
+    )
+    held = _followed_overrides(stage)
+    window_s = governance.operations.finished_window_s
+    kept = FaustKept(stage.app, partitions=partitions, window_s=window_s)
+    generator = Generator(
+        stage.outbox,
+        Remembered(kept, stage.codec, window_s=window_s, clock=stage.clock),
+        kept,
+        Means(
+            call=provider.call,
+            search=lambda request, question, step: library.search(request, question, step, held.overrides),
+            clock=stage.clock,
+            pause=asyncio.sleep,
+            chance=random.Random().random,
+            count=stage.count,
+        ),
+    )
+
+    async def close(*_: Any, **__: Any) -> None:
+        library.close()
+        await provider.close()
+
+    stage.before_first_event(library.warm)
+    stage.app.on_before_shutdown.connect(close, weak=False)
+    stage.consume("routing", generator.handle, concurrency=deployment.generator_concurrency, give_up=generator.give_up)
+    return stage
+
+
+def _followed_overrides(stage: Stage) -> Held:
+    held = Held()
+
+    def take(event: Record) -> None:
+        if isinstance(event, OverrideSet):
+            known = held.set_override(event)
+            stage.log.warning("override_set" if known else "override_unreadable", name=event.name, state=event.value)
+        elif not isinstance(event, RollbackOrdered | LearningResumed):
+            stage.log.error("unexpected_event", event_type=type(event).__name__)
+
+    async def refuse(origin: Origin, error: Undecodable) -> None:
+        await stage.delivery.dead_letter(origin, error, attempts=1)
+
+    stage.follow("controls", take, refuse)
+    return held
+
+
+def _identity(routed: RequestRouted) -> Identity:
+    request = routed.request
+    return (request.tenant, request.conversation_id, request.request_id)

@@ -1,0 +1,144 @@
+"""The router: requests in, plans out.
+
+In: ``RequestReceived`` from ``requests``; every profile and every control from their compacted topics, read whole by each worker.
+Out: ``RequestRouted`` to ``routing``; a request that cannot be answered ends in ``ResponseFailed`` on ``responses``. Keeps
+only its copy of the profiles and overrides. A repeated request is planned again under the same event id; the generator knows
+it by that.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from agents.deciding.content_types import ContentTypes, parse_examples, with_own_types
+from agents.deciding.governance import GovernanceFile
+from agents.deciding.held import Held
+from agents.deciding.planning import Planner, Vector
+from agents.deciding.workflow import Workflow
+from agents.encoding.encoder import Encoder
+from agents.loading.reading import load_catalogue, load_settings, load_workflows
+from schemas import (
+    LearningResumed,
+    OverrideSet,
+    ProfileUpdated,
+    Record,
+    RequestReceived,
+    ResponseFailed,
+    RollbackOrdered,
+)
+from streams.delivery import Origin
+from streams.deployment import Deployment
+from streams.errors import Code, Rejected, Undecodable, Undeliverable
+from streams.identity import event_id
+from streams.outbox import Outbox
+from streams.stage import Stage
+
+CONCURRENCY = 16
+"""Requests whose publication is awaited at the same time; deciding itself is one after the other."""
+EXAMPLES = Path(__file__).parent / "deciding" / "content_type_examples.yaml"
+
+
+def response_failed(request: RequestReceived, error: Rejected, now_us: int) -> ResponseFailed:
+    """The terminal response of a request that cannot be answered."""
+    return ResponseFailed(
+        event_id=event_id("Response", request.tenant, request.conversation_id, request.request_id),
+        occurred_at_us=now_us,
+        tenant=request.tenant,
+        conversation_id=request.conversation_id,
+        request_id=request.request_id,
+        workflow=request.workflow,
+        code=str(error.code),
+        error=error.what,
+        remedy=error.remedy,
+        latency_ms=max(0.0, (now_us - request.occurred_at_us) / 1_000),
+    )
+
+
+class Router:
+    """Handles one request: decides and publishes."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        held: Held,
+        encode: Callable[[str], Vector],
+        outbox: Outbox,
+        clock: Callable[[], int],
+    ) -> None:
+        self._planner = planner
+        self._held = held
+        self._encode = encode
+        self._outbox = outbox
+        self._clock = clock
+
+    async def handle(self, event: Record) -> None:
+        """Plan a request, or end it."""
+        if not isinstance(event, RequestReceived):
+            raise Undeliverable(f"The router has no use for {type(event).__name__}.", code=Code.UNEXPECTED_EVENT)
+        try:
+            self._planner.check(event)  # before anything is computed from a text that may be too long
+            routed = self._planner.plan(event, self._encode(event.message), self._held, self._clock())
+        except Rejected as error:
+            await self._outbox.publish("responses", response_failed(event, error, self._clock()))
+        else:
+            await self._outbox.publish("routing", routed)
+
+    async def give_up(self, event: Record) -> None:
+        """End a request whose planning failed for a reason that nobody foresaw; it is in the dead letters too."""
+        if isinstance(event, RequestReceived):
+            error = Rejected("The request could not be planned.", code=Code.INTERNAL_ERROR)
+            await self._outbox.publish("responses", response_failed(event, error, self._clock()))
+
+
+def build_planner(
+    deployment: Deployment, encoder: Encoder, environ: Mapping[str, str]
+) -> tuple[Planner, GovernanceFile]:
+    """Read the operator's and the users' files and build the planner; ``InvalidFile`` with all mistakes of a file."""
+    governance = load_settings(deployment.settings)
+    catalogue = load_catalogue(deployment.catalogue, environ)
+    workflows = load_workflows(deployment.workflows, catalogue, tuple(governance.sources))
+    governance.environment(deployment.environment)  # an unknown name is told at the start, not at the first request
+    built_in = parse_examples(EXAMPLES.read_text(encoding="utf-8"))
+    common = ContentTypes.build(built_in, encoder.encode)
+
+    def types_of(workflow: Workflow) -> ContentTypes:
+        if not workflow.content_types:
+            return common
+        return ContentTypes.build(with_own_types(built_in, workflow.content_types), encoder.encode)
+
+    planner = Planner(
+        workflows=workflows,
+        catalogue=catalogue,
+        governance=governance,
+        environment=deployment.environment,
+        content_types=types_of,
+        encoder=f"{encoder.name}@{encoder.version}",
+    )
+    return planner, governance
+
+
+def build_router(deployment: Deployment, encoder: Encoder, environ: Mapping[str, str]) -> Stage:
+    """Put the router together: its stage, with the agent and the two compacted topics attached."""
+    planner, governance = build_planner(deployment, encoder, environ)
+    held = Held()
+    stage = Stage("router", deployment, partitions=governance.operations.partitions)
+    router = Router(planner, held, lambda text: encoder.encode([text])[0], stage.outbox, stage.clock)
+
+    def take(event: Record) -> None:
+        if isinstance(event, ProfileUpdated):
+            if held.take_profile(event):
+                stage.log.info("profile_held", scope=event.scope, version=event.version)
+            stage.note("profile_version_max", held.newest_version)
+            stage.note("profile_stale_total", held.stale_total)
+        elif isinstance(event, OverrideSet):
+            known = held.set_override(event)
+            stage.log.warning("override_set" if known else "override_unreadable", name=event.name, state=event.value)
+        elif not isinstance(event, RollbackOrdered | LearningResumed):
+            stage.log.error("unexpected_event", event_type=type(event).__name__)
+
+    async def refuse(origin: Origin, error: Undecodable) -> None:
+        await stage.delivery.dead_letter(origin, error, attempts=1)
+
+    for topic in ("profile-updates", "controls"):
+        stage.follow(topic, take, refuse)
+    stage.consume("requests", router.handle, concurrency=CONCURRENCY, give_up=router.give_up)
+    return stage

@@ -1,0 +1,255 @@
+"""The analytics process: takes the log into the storage, lets the learner look, publishes profiles and the public file.
+
+In: every topic that the registry has analytics read. Out: the storage, ``profile-history`` and ``profile-updates``, ``analytics-dlq``, ``metrics``.
+One round of the loop:
+
+1. read a batch; what is no event, or not of its topic, goes to the dead letters and is confirmed;
+2. take the batch in: events and offsets together (``storage``);
+3. at most every half second, once the profile history is read: the learner's step, whose profiles are inserted in its transaction;
+   then they are published, history first, and marked;
+4. replace the public file when something changed, at most once a second and at most a tenth of the time.
+
+Keeps counters only; all else is the storage's. Fails by raising: the process ends, the supervisor starts it again, and it goes on from
+what was committed. ``stop`` ends the loop after the round at hand.
+"""
+
+import json
+import os
+import threading
+from pathlib import Path
+from time import monotonic
+
+from analytics.intake import Message, Refused, read_batch
+from analytics.learning import Learner
+from analytics.private_file import transaction
+from analytics.profile_store import (
+    forget_orders,
+    insert_profiles,
+    mark_published,
+    pending_orders,
+    unpublished_profiles,
+)
+from analytics.public import publish
+from analytics.publisher import ROLE, NotDelivered, Publisher
+from analytics.reader import Reader
+from analytics.storage import Storage
+from analytics.upkeep import maintain
+from schemas import DeadLettered, Measure, StageMeasured
+from streams.codec import Codec
+from streams.delivery import Clock
+from streams.deployment import Deployment
+from streams.identity import event_id
+from streams.logs import logger
+from streams.metrics import known
+from streams.topics import key_of
+
+STEP_EVERY_S = 0.5
+PUBLIC_EVERY_S = 1.0
+PUBLIC_SHARE = 10
+"""Replacing the public file takes at most one part in so many of the time."""
+MAINTAIN_EVERY_S = 5.0
+REPORT_EVERY_S = 5.0
+_COUNTED = (
+    "batches_total",
+    "ingested_total",
+    "dead_lettered_total",
+    "repeats_total",
+    "profiles_published_total",
+)
+
+
+class AnalyticsConsumer:
+    """The loop. ``storage`` belongs to it from here on, and is closed with it."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        storage: Storage,
+        learner: Learner,
+        codec: Codec,
+        clock: Clock,
+        reader: Reader,
+    ) -> None:
+        self._deployment = deployment
+        self._storage = storage
+        self._learner = learner
+        self._codec = codec
+        self._clock = clock
+        self._reader = reader
+        self._log = logger(role=ROLE, worker=deployment.worker)
+        self._started_us = clock()
+        self._sequence = 0
+        self._counts = dict.fromkeys(_COUNTED, 0)
+        self._ingest_s = 0.0
+        self._changed = True
+        self._history_ends: dict[tuple[str, int], int] | None = None
+        self._due = dict.fromkeys(("step", "public", "maintain", "report"), 0.0)
+
+    def run(self, stop: threading.Event) -> None:
+        """Consume until ``stop`` is set."""
+        publisher = Publisher(self._deployment, self._codec, stop)
+        ready = False
+        try:
+            self._reader.assign(self._storage.next_offsets(), stop)
+            if not stop.is_set():
+                self._history_ends = self._reader.ends("profile-history")
+            while not stop.is_set():
+                self._round(publisher, stop)
+                if not ready:
+                    self._say_ready()
+                    ready = True
+        except NotDelivered:
+            if not stop.is_set():
+                raise
+        finally:
+            self._end(publisher)
+
+    def _end(self, publisher: Publisher) -> None:
+        self._ready_file.unlink(missing_ok=True)
+        publisher.close()
+        self._reader.close()
+        self._storage.close()
+
+    def _round(self, publisher: Publisher, stop: threading.Event) -> None:
+        messages = self._reader.read(stop)
+        if messages:
+            self._take(messages, publisher)
+        if self._is_due("step", STEP_EVERY_S) and self._history_is_read():
+            self._step(publisher)
+        if self._changed and self._is_due("public", PUBLIC_EVERY_S):
+            self._replace_public()
+        if self._is_due("maintain", MAINTAIN_EVERY_S) and maintain(self._storage, self._clock()):
+            self._replace_public()
+        if self._is_due("report", REPORT_EVERY_S):
+            self._report(publisher)
+        self._reader.look_again(self._storage.next_offsets())
+
+    def _is_due(self, what: str, every_s: float) -> bool:
+        now = monotonic()
+        if now < self._due[what]:
+            return False
+        self._due[what] = now + every_s
+        return True
+
+    def _take(self, messages: list[Message], publisher: Publisher) -> None:
+        began = monotonic()
+        batch = read_batch(messages, self._codec)
+        if batch.refused:
+            self._dead_letter(batch.refused, publisher)
+        taken = self._storage.take(batch, self._clock())
+        self._ingest_s += monotonic() - began
+        self._counts["batches_total"] += 1
+        self._counts["ingested_total"] += taken.ingested
+        self._counts["repeats_total"] += taken.repeats
+        self._changed = self._changed or taken.ingested > 0
+
+    def _dead_letter(self, refused: list[Refused], publisher: Publisher) -> None:
+        topic = f"{ROLE}-dlq"
+        letters = []
+        for case in refused:
+            origin = case.message
+            place = (origin.topic, str(origin.partition), str(origin.offset))
+            letter = DeadLettered(
+                event_id=event_id("DeadLettered", ROLE, *place),
+                occurred_at_us=self._clock(),
+                stage=ROLE,
+                topic=origin.topic,
+                partition=origin.partition,
+                offset=origin.offset,
+                key=origin.key,
+                value=origin.value,
+                code=str(case.code),
+                error=case.error[:2_000],
+                attempts=1,
+            )
+            letters.append((topic, key_of(topic, letter), self._codec.encode(letter)))
+            self._log.warning(
+                "dead_lettered",
+                topic=origin.topic,
+                partition=origin.partition,
+                offset=origin.offset,
+                code=str(case.code),
+            )
+        publisher.publish_confirmed(letters)
+        self._counts["dead_lettered_total"] += len(letters)
+
+    def _history_is_read(self) -> bool:
+        """Whether every profile that existed at the start is known, so that versions go on where they were."""
+        if self._history_ends is None:
+            return False
+        reached = self._storage.next_offsets()
+        if any(reached.get(place, 0) < end for place, end in self._history_ends.items() if end > 0):
+            return False
+        self._history_ends = {}
+        return True
+
+    def _step(self, publisher: Publisher) -> None:
+        connection = self._storage.connection
+        with transaction(connection):
+            profiles = self._learner.step(
+                connection,
+                self._storage.watermark(),
+                pending_orders(connection, self._codec),
+                self._clock(),
+            )
+            insert_profiles(connection, profiles, self._codec)
+            forget_orders(connection)
+        for profile in unpublished_profiles(connection):
+            key = profile.scope.encode("utf-8", "surrogatepass")
+            for topic in ("profile-history", "profile-updates"):
+                publisher.publish_confirmed([(topic, key, profile.payload)])
+            mark_published(connection, profile)
+            self._counts["profiles_published_total"] += 1
+            self._log.info("profile_published", scope=profile.scope, version=profile.version)
+
+    def _replace_public(self) -> None:
+        began = monotonic()
+        publish(self._storage, self._clock())
+        took_s = monotonic() - began
+        self._due["public"] = monotonic() + max(PUBLIC_EVERY_S, PUBLIC_SHARE * took_s)
+        self._changed = False
+
+    def _report(self, publisher: Publisher) -> None:
+        batches = self._counts["batches_total"]
+        measures = [Measure(name=known(name), value=float(count)) for name, count in self._counts.items()]
+        if batches:
+            mean_ms = self._ingest_s * 1_000 / batches
+            measures.append(Measure(name=known("ingest_ms_mean"), value=mean_ms))
+        worker = self._deployment.worker
+        report = StageMeasured(
+            event_id=event_id("StageMeasured", ROLE, worker, str(self._started_us), str(self._sequence)),
+            occurred_at_us=self._clock(),
+            stage=ROLE,
+            worker=worker,
+            sequence=self._sequence,
+            measures=tuple(measures),
+        )
+        publisher.publish("metrics", report)
+        self._sequence += 1
+        self._counts = dict.fromkeys(_COUNTED, 0)
+        self._ingest_s = 0.0
+
+    @property
+    def _ready_file(self) -> Path:
+        return self._deployment.run_folder / f"worker-{ROLE}-{self._deployment.worker}.json"
+
+    def _say_ready(self) -> None:
+        self._ready_file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self._ready_file.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps({"pid": os.getpid(), "ready": True}), encoding="utf-8")
+        unfinished.replace(self._ready_file)
+        self._log.info("ready")
+
+
+def open_consumer(deployment: Deployment, learner: Learner, codec: Codec, clock: Clock) -> AnalyticsConsumer:
+    """Put the process together: the reader, and the storage of the cluster that it reads.
+
+    Errors: ``Unconfigured`` when the broker does not answer or the private file is another process's.
+    """
+    reader = Reader(deployment)
+    try:
+        storage = Storage(deployment.analytics_folder, reader.cluster())
+    except BaseException:
+        reader.close()
+        raise
+    return AnalyticsConsumer(deployment, storage, learner, codec, clock, reader)

@@ -1,0 +1,244 @@
+"""The learner: outcomes in, profile versions out.
+
+In: the ``outcome`` table inside the consumer's transaction, the operator's orders, the offsets. Out: ``ProfileUpdated`` for
+each scope that has new evidence, and for each rollback ordered. Keeps nothing of its own: versions and holds are in the
+private file. Fails with nothing of its own.
+
+A profile is a function of the log up to its watermark and of its parent: sums are of whole numbers (so their order does not
+matter), its time is the last reward's. It is due when ``NEW_REWARDS`` rewards came and ``LEAST_SECONDS`` passed since the last one,
+or when any came and ``MOST_SECONDS`` passed.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import duckdb
+
+from agents.deciding.catalogue import Catalogue
+from agents.deciding.governance import GovernanceFile, Overrides
+from agents.deciding.planning import scope_of
+from agents.deciding.prior import BANDS
+from agents.deciding.workflow import Workflow
+from analytics.beliefs import Cell, Sums, learn
+from analytics.takeover import InForce, reconsider
+from schemas import Belief, Evidence, Optimization, ProfileUpdated, Record, RollbackOrdered
+from streams.codec import Codec
+from streams.identity import event_id
+from streams.logs import logger
+
+LEARNER = "shared-effects@1"
+BUILT_IN_TYPES = ("transactional", "informational", "support", "general")
+NEW_REWARDS = 20
+LEAST_SECONDS = 2.0
+MOST_SECONDS = 30.0
+_REWARD_UNITS = 1_000_000
+_COST_UNITS = 1_000_000_000_000
+_LATENCY_UNITS = 1_000
+
+_SUMS = f"""
+SELECT content_type, band, strategy,
+       count(*) AS requests,
+       count(*) FILTER (WHERE rated) AS rated,
+       sum(CAST(round(reward * {_REWARD_UNITS}) AS BIGINT)) AS reward_sum,
+       sum(CAST(round(reward * reward * {_REWARD_UNITS}) AS BIGINT)) AS reward_square_sum,
+       sum(CAST(round(cost_usd * {_COST_UNITS}) AS BIGINT)) AS cost_sum,
+       sum(CAST(round(latency_ms * {_LATENCY_UNITS}) AS BIGINT)) AS latency_sum,
+       max(rewarded_at_us) AS last_us
+FROM outcome
+WHERE scope = ? AND answered AND reward IS NOT NULL AND latency_ms IS NOT NULL
+  AND content_type IS NOT NULL AND strategy IS NOT NULL
+GROUP BY content_type, band, strategy
+ORDER BY content_type, band, strategy
+"""  # noqa: S608 - whole numbers of this module
+
+_COUNTS = """
+SELECT scope, count(*), count(*) FILTER (WHERE rated)
+FROM outcome
+WHERE scope IS NOT NULL AND answered AND reward IS NOT NULL
+GROUP BY scope ORDER BY scope
+"""
+
+
+class ProfileLearner:
+    """Learns every scope of a deployment's workflows."""
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        governance: GovernanceFile,
+        environment: str,
+        workflows: Mapping[str, Workflow],
+        codec: Codec,
+    ) -> None:
+        self._catalogue = catalogue
+        self._codec = codec
+        self._floors = {}
+        for workflow in workflows.values():
+            settings = governance.effective(environment, workflow.settings, Overrides()).settings
+            if settings.learning_enabled:
+                self._floors[scope_of(workflow.name)] = settings.quality_floor
+        self._published_us: dict[str, int] = {}
+        self._log = logger(role="analytics")
+
+    def step(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        watermark: dict[str, int],
+        controls: Sequence[Record],
+        now_us: int,
+    ) -> list[ProfileUpdated]:
+        """Give the profiles that are due (see ``analytics.learning.Learner``)."""
+        due = [
+            self._rolled_back(connection, watermark, order) for order in controls if isinstance(order, RollbackOrdered)
+        ]
+        done: list[ProfileUpdated] = [profile for profile in due if profile is not None]
+        held = {scope for (scope,) in connection.execute("SELECT scope FROM held_scope").fetchall()}
+        busy = held | {profile.scope for profile in done}
+        for scope, requests, rated in connection.execute(_COUNTS).fetchall():
+            if scope not in self._floors or scope in busy:
+                continue
+            parent = self._newest(connection, scope)
+            if self._is_due(scope, parent, requests, rated, now_us):
+                done.append(self._learned(connection, scope, parent, watermark))
+                self._published_us[scope] = now_us
+        return done
+
+    def _is_due(self, scope: str, parent: ProfileUpdated | None, requests: int, rated: int, now_us: int) -> bool:
+        known = parent.evidence if parent is not None else Evidence(requests=0, rated=0, watermark={})
+        new = (requests - known.requests) + (rated - known.rated) if parent else requests
+        passed_s = (now_us - self._published_us.get(scope, 0)) / 1e6
+        return (new >= NEW_REWARDS and passed_s >= LEAST_SECONDS) or (
+            parent is not None and new > 0 and passed_s >= MOST_SECONDS
+        )
+
+    def _newest(self, connection: duckdb.DuckDBPyConnection, scope: str) -> ProfileUpdated | None:
+        row = connection.execute(
+            "SELECT payload FROM profile WHERE scope = ? ORDER BY version DESC LIMIT 1", [scope]
+        ).fetchone()
+        return self._decoded(row[0]) if row else None
+
+    def _version(self, connection: duckdb.DuckDBPyConnection, scope: str, version: int) -> ProfileUpdated | None:
+        row = connection.execute(
+            "SELECT payload FROM profile WHERE scope = ? AND version = ?", [scope, version]
+        ).fetchone()
+        return self._decoded(row[0]) if row else None
+
+    def _decoded(self, payload: bytes) -> ProfileUpdated:
+        event = self._codec.decode(payload)
+        if not isinstance(event, ProfileUpdated):
+            raise TypeError(f"the table profile holds a {type(event).__name__}")
+        return event
+
+    def _sums(self, connection: duckdb.DuckDBPyConnection, scope: str) -> tuple[dict[Cell, Sums], int]:
+        seen: dict[Cell, Sums] = {}
+        last_us = 0
+        for row in connection.execute(_SUMS, [scope]).fetchall():
+            content_type, band, strategy, requests, rated, reward, square, cost, latency, at_us = row
+            seen[content_type, band, strategy] = Sums(
+                requests=requests,
+                rated=rated,
+                reward_sum=reward / _REWARD_UNITS,
+                reward_square_sum=square / _REWARD_UNITS,
+                cost_usd_sum=cost / _COST_UNITS,
+                latency_ms_sum=latency / _LATENCY_UNITS,
+            )
+            last_us = max(last_us, at_us or 0)
+        return seen, last_us
+
+    def _learned(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        scope: str,
+        parent: ProfileUpdated | None,
+        watermark: Mapping[str, int],
+    ) -> ProfileUpdated:
+        seen, last_us = self._sums(connection, scope)
+        types = (*BUILT_IN_TYPES, *sorted({cell[0] for cell in seen} - set(BUILT_IN_TYPES)))
+        estimates = learn(self._catalogue, types, seen)
+        version = (parent.version if parent else 0) + 1
+        before = InForce(
+            incumbents={(i.content_type, i.band): i for i in parent.incumbents} if parent else {},
+            graph_off={g.content_type: g for g in parent.graph_off} if parent else {},
+        )
+        changed = reconsider(
+            self._catalogue, types, estimates, seen, before, floor=self._floors[scope], version=version
+        )
+        requests = sum(sums.requests for sums in seen.values())
+        rated = sum(sums.rated for sums in seen.values())
+        return ProfileUpdated(
+            event_id=event_id("ProfileUpdated", scope, str(version)),
+            occurred_at_us=last_us,
+            scope=scope,
+            version=version,
+            parent=version - 1,
+            learner=LEARNER,
+            beliefs=tuple(
+                Belief(
+                    content_type=t,
+                    band=b,
+                    strategy=s.id,
+                    requests=estimates[t, b, s.id].requests,
+                    quality=estimates[t, b, s.id].quality,
+                    quality_sd=estimates[t, b, s.id].quality_sd,
+                    cost_usd=estimates[t, b, s.id].cost_usd,
+                    latency_ms=estimates[t, b, s.id].latency_ms,
+                )
+                for t in types
+                for b in BANDS
+                for s in self._catalogue.strategies
+            ),
+            incumbents=changed.incumbents,
+            graph_off=changed.graph_off,
+            optimizations=changed.optimizations,
+            evidence=Evidence(requests=requests, rated=rated, watermark=dict(sorted(watermark.items()))),
+            sentence=_summary(changed.optimizations, requests, rated),
+        )
+
+    def _rolled_back(
+        self, connection: duckdb.DuckDBPyConnection, watermark: Mapping[str, int], order: RollbackOrdered
+    ) -> ProfileUpdated | None:
+        newest = self._newest(connection, order.scope)
+        target = self._version(connection, order.scope, order.to_version) if order.to_version else None
+        if newest is None or (order.to_version and target is None):
+            self._log.error("rollback_impossible", scope=order.scope, to_version=order.to_version)
+            return None
+        goal = f"version {order.to_version}" if order.to_version else "the built-in rules"
+        sentence = f"rolled back from version {newest.version} to {goal}" + (
+            f": {order.reason}" if order.reason else ""
+        )
+        change = Optimization(
+            kind="rolled_back",
+            content_type="",
+            before=f"version {newest.version}",
+            after=goal,
+            requests=newest.evidence.requests,
+            sentence=sentence,
+        )
+        version = newest.version + 1
+        return ProfileUpdated(
+            event_id=event_id("ProfileUpdated", order.scope, str(version)),
+            occurred_at_us=order.occurred_at_us,
+            scope=order.scope,
+            version=version,
+            parent=newest.version,
+            learner=newest.learner,
+            kind="rolled_back",
+            restored_version=order.to_version,
+            beliefs=target.beliefs if target else (),
+            incumbents=target.incumbents if target else (),
+            graph_off=target.graph_off if target else (),
+            optimizations=(change,),
+            evidence=Evidence(
+                requests=newest.evidence.requests,
+                rated=newest.evidence.rated,
+                watermark=dict(sorted(watermark.items())),
+            ),
+            sentence=sentence,
+        )
+
+
+def _summary(optimizations: Sequence[Optimization], requests: int, rated: int) -> str:
+    rests = f"{requests:,} rewarded requests, {rated:,} of them rated by users"
+    if not optimizations:
+        return f"beliefs follow {rests}; nothing else changed"
+    return f"{'; '.join(change.sentence for change in optimizations[:3])} (in all {rests})"

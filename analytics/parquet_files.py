@@ -1,0 +1,156 @@
+"""Parquet segments: append-only files of events, one event type each, named by the offsets in them.
+
+In: Arrow tables of a batch, or the names of segments to merge. Out: files under ``segments/<event>/``, written beside their
+place, synced, renamed. Keeps nothing but the files. Fails with ``OSError`` (disk full, no permission): the caller's transaction
+then does not happen, and what was written is an orphan that ``remove_unlisted`` removes at the next start.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from analytics.columns import COLUMNS, KEYS, TEXT_COLUMNS
+from schemas.generate import snake
+
+SEGMENTS = "segments"
+_UNFINISHED = ".unfinished"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment in force. ``path`` is relative to the analytics folder."""
+
+    path: str
+    event: str
+    level: int
+    columns: str
+    event_count: int
+    bytes: int
+    first_logged_at_us: int
+    last_logged_at_us: int
+    has_text: bool
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def put_in_place(unfinished: Path, target: Path) -> int:
+    """Sync a finished file, give it its name, and give its size in bytes."""
+    handle = os.open(unfinished, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    size = unfinished.stat().st_size
+    unfinished.replace(target)
+    sync_folder(target.parent)
+    return size
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def path_list(folder: Path, paths: Iterable[str]) -> str:
+    """Give the SQL list of absolute paths."""
+    return "[" + ", ".join(_quoted(str(folder / path)) for path in paths) + "]"
+
+
+def _offset_ranges(table: pa.Table) -> list[tuple[str, int, int, int]]:
+    ranges = table.group_by(["topic", "partition"]).aggregate([("log_offset", "min"), ("log_offset", "max")])
+    return sorted(
+        (row["topic"], row["partition"], row["log_offset_min"], row["log_offset_max"]) for row in ranges.to_pylist()
+    )
+
+
+def _name(origins: Sequence[object]) -> str:
+    return blake2b(repr(origins).encode(), digest_size=8).hexdigest()
+
+
+def write_segment(folder: Path, event: str, table: pa.Table) -> Segment:
+    """Write the events of one type of a batch; ``table`` has the batch's columns and at least one row.
+
+    The name tells the first partition with its offsets, how many other partitions there are, and a hash of all of them.
+    """
+    columns = COLUMNS[event]
+    kept = table.drop_columns([key for key in KEYS if key in table.column_names])
+    ranges = _offset_ranges(kept)
+    _, partition, first, last = ranges[0]
+    stem = f"{partition}.{first}-{last}+{len(ranges) - 1}.{_name([*ranges, columns.name])}"
+    path = f"{SEGMENTS}/{snake(event)}/{stem}.parquet"
+    target = folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_suffix(_UNFINISHED)
+    pq.write_table(kept, unfinished, compression="zstd")
+    logged = pc.min_max(kept["logged_at_us"]).as_py()
+    return Segment(
+        path=path,
+        event=event,
+        level=0,
+        columns=columns.name,
+        event_count=kept.num_rows,
+        bytes=put_in_place(unfinished, target),
+        first_logged_at_us=logged["min"],
+        last_logged_at_us=logged["max"],
+        has_text=event in TEXT_COLUMNS,
+    )
+
+
+def merge_segments(
+    connection: duckdb.DuckDBPyConnection, folder: Path, merged: Sequence[Segment], *, forget_text: bool = False
+) -> Segment:
+    """Write one segment with the events of ``merged`` (one event type, the same columns), in their order.
+
+    ``forget_text`` leaves the columns with text empty.
+    """
+    first = merged[0]
+    emptied = TEXT_COLUMNS.get(first.event, ()) if forget_text else ()
+    stem = f"{'forgotten' if forget_text else 'merged'}.{_name([s.path for s in merged])}"
+    path = f"{SEGMENTS}/{snake(first.event)}/{stem}.parquet"
+    target = folder / path
+    unfinished = target.with_suffix(_UNFINISHED)
+    replaced = (
+        f" REPLACE ({', '.join(f'CASE WHEN false THEN {name} END AS {name}' for name in emptied)})" if emptied else ""
+    )
+    source = path_list(folder, [s.path for s in merged])
+    copy_to_parquet(connection, f"SELECT *{replaced} FROM read_parquet({source})", unfinished)
+    return Segment(
+        path=path,
+        event=first.event,
+        level=first.level if forget_text else max(s.level for s in merged) + 1,
+        columns=first.columns,
+        event_count=sum(s.event_count for s in merged),
+        bytes=put_in_place(unfinished, target),
+        first_logged_at_us=min(s.first_logged_at_us for s in merged),
+        last_logged_at_us=max(s.last_logged_at_us for s in merged),
+        has_text=not forget_text and any(s.has_text for s in merged),
+    )
+
+
+def copy_to_parquet(connection: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:
+    """Write the rows of a query to a file."""
+    connection.execute(f"COPY ({select}) TO {_quoted(str(target))} (FORMAT parquet, COMPRESSION zstd)")
+
+
+def remove_unlisted(folder: Path, subfolder: str, listed: set[str]) -> list[str]:
+    """Remove the files below ``subfolder`` that are not ``listed``; what was removed, relative to ``folder``."""
+    removed = []
+    for path in sorted((folder / subfolder).rglob("*")):
+        relative = path.relative_to(folder).as_posix()
+        if path.is_file() and relative not in listed:
+            path.unlink()
+            removed.append(relative)
+    return removed

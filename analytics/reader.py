@@ -1,0 +1,188 @@
+"""Reads the topics of analytics from offsets that the storage keeps: no consumer group decides anything.
+
+In: the deployment and the offsets to begin at. Out: batches of messages. Keeps the assignment; partitions that are added later are found
+within ``LOOK_AGAIN_S``. What an offset names may have expired: reading then goes on at the earliest. Fails with ``KafkaException`` on an error
+that waiting does not cure, with ``Unconfigured`` when the broker does not answer at the start.
+"""
+
+import threading
+import time
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+
+from analytics.intake import Message
+from streams.deployment import Deployment
+from streams.errors import Unconfigured
+from streams.logs import logger
+from streams.topics import read_by
+
+LARGEST_BATCH = 5_000
+LARGEST_BATCH_BYTES = 64 * 1024 * 1024
+LONGEST_BATCH_S = 1.0
+IDLE_S = 0.2
+"""A batch that has begun is closed when nothing came for this long: low latency at low rates."""
+LOOK_AGAIN_S = 15.0
+METADATA_S = 10.0
+
+_CURED_BY_WAITING = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - the library's public constants begin so
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._RESOLVE,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+    }
+)
+Place = tuple[str, int]
+
+
+class Reader:
+    """The consumer of the analytics process. Places are (topic without prefix, partition)."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._names = {deployment.topic(topic.name): topic.name for topic in read_by("analytics")}
+        self._log = logger(role="analytics", worker=deployment.worker)
+        self._consumer: Any = Consumer(
+            {
+                "bootstrap.servers": deployment.bootstrap(),
+                "client.id": f"penstock-analytics-{deployment.worker}",
+                "group.id": f"{deployment.topic_prefix}penstock-analytics",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "earliest",
+                "queued.max.messages.kbytes": 65_536,
+                "fetch.message.max.bytes": 4_194_304,
+                "error_cb": self._lost_contact,
+                "logger": _Silent(),
+            }
+        )
+        self._assigned: set[Place] = set()
+        self._looked_at = 0.0
+
+    def cluster(self) -> str:
+        """Give the id of the broker's cluster."""
+        try:
+            found: str = self._consumer.list_topics(timeout=METADATA_S).cluster_id
+        except KafkaException as error:
+            raise Unconfigured(
+                f"The broker does not answer: {error.args[0]}.",
+                remedy="Start it (`penstock up`), or correct PENSTOCK_BOOTSTRAP_SERVERS.",
+            ) from error
+        return found
+
+    def assign(self, next_offsets: dict[Place, int], stop: threading.Event) -> None:
+        """Wait until every topic exists, and begin each partition where the storage stopped."""
+        while not stop.is_set():
+            places = self._places()
+            missing = set(self._names.values()) - {topic for topic, _ in places}
+            if not missing:
+                self._assign(places, next_offsets)
+                return
+            self._log.info("waiting_for_topics", topics=sorted(missing))
+            stop.wait(0.5)
+
+    def look_again(self, next_offsets: dict[Place, int]) -> None:
+        """Take partitions in that were added, at most every ``LOOK_AGAIN_S``; call it between batches."""
+        if time.monotonic() - self._looked_at < LOOK_AGAIN_S:
+            return
+        try:
+            places = self._places()
+        except KafkaException as error:  # the broker is away; consuming goes on when it is back
+            self._log.warning("no_metadata", error=str(error))
+            self._looked_at = time.monotonic()
+            return
+        if places - self._assigned:
+            self._assign(places | self._assigned, next_offsets)
+
+    def ends(self, topic: str) -> dict[Place, int]:
+        """Give the offset after the last message of each partition of a topic, as it is now."""
+        name = next(full for full, short in self._names.items() if short == topic)
+        return {
+            place: self._consumer.get_watermark_offsets(TopicPartition(name, place[1]), timeout=METADATA_S)[1]
+            for place in self._assigned
+            if place[0] == topic
+        }
+
+    def read(self, stop: threading.Event) -> list[Message]:
+        """Give the next messages, in the order of their partitions; none when nothing came for a while."""
+        messages: list[Message] = []
+        bytes_read = 0
+        deadline = time.monotonic() + LONGEST_BATCH_S
+        while (
+            len(messages) < LARGEST_BATCH
+            and bytes_read < LARGEST_BATCH_BYTES
+            and not stop.is_set()
+            and (left := deadline - time.monotonic()) > 0
+        ):
+            came = self._consumer.consume(
+                num_messages=min(500, LARGEST_BATCH - len(messages)), timeout=min(IDLE_S, left)
+            )
+            if not came:
+                break
+            for raw in came:
+                if raw.error() is not None:
+                    self._judge(raw.error())
+                    continue
+                message = self._message(raw)
+                messages.append(message)
+                bytes_read += len(message.value or b"")
+        return messages
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+
+    def _message(self, raw: Any) -> Message:
+        return Message(
+            topic=self._names[raw.topic()],
+            partition=raw.partition(),
+            offset=raw.offset(),
+            logged_at_us=max(raw.timestamp()[1], 0) * 1_000,
+            key=raw.key(),
+            value=raw.value(),
+        )
+
+    def _places(self) -> set[Place]:
+        found = self._consumer.list_topics(timeout=METADATA_S).topics
+        return {
+            (short, partition)
+            for full, short in self._names.items()
+            if full in found and found[full].error is None
+            for partition in found[full].partitions
+        }
+
+    def _assign(self, places: set[Place], next_offsets: dict[Place, int]) -> None:
+        full = {short: name for name, short in self._names.items()}
+        self._consumer.assign(
+            [
+                TopicPartition(full[place[0]], place[1], next_offsets.get(place, OFFSET_BEGINNING))
+                for place in sorted(places)
+            ]
+        )
+        self._assigned = places
+        self._looked_at = time.monotonic()
+
+    def _judge(self, error: Any) -> None:
+        if not error.retriable() and error.code() not in _CURED_BY_WAITING:
+            raise KafkaException(error)
+        self._log.warning("broker_error", error=str(error))
+
+    def _lost_contact(self, error: Any) -> None:
+        self._log.warning("broker_error", error=str(error))
+
+
+class _Silent:
+    """librdkafka's own lines repeat what ``error_cb`` says."""
+
+    def log(self, *_: object, **__: object) -> None:
+        """Say nothing."""

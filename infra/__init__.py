@@ -1,0 +1,1 @@
+"""ON WHAT it runs: the broker, and what a machine must have for it. Imports nothing of ours."""

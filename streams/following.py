@@ -1,0 +1,222 @@
+"""Reads topics for people: decoded, from where one likes, without a consumer group and without leaving a trace.
+
+In: a ``Log`` (the broker, by confluent-kafka) and where to begin. Out: ``Seen``, one for each message, in the order of a partition;
+bytes that are no event are seen too, with the reason. Keeps a position for as long as a read lasts. Fails with ``Unconfigured``
+where the broker does not answer or the topic is not there.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from aiokafka.partitioner import murmur2
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, TopicPartition
+
+from schemas import Record
+from streams.codec import Codec
+from streams.deployment import Deployment
+from streams.errors import Unconfigured, Undecodable
+from streams.topics import MAX_MESSAGE_BYTES
+
+Spot = tuple[str, int]
+"""(topic without prefix, partition)."""
+
+ASK_S = 10.0
+WAIT_S = 0.2
+_SILENCE_S = 3.0
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message as the broker has it; ``at_ms`` is its time in milliseconds since 1970-01-01 UTC, None where it has none."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    at_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A message with the event in it, or with the reason why there is none."""
+
+    message: Message
+    event: Record | None
+    undecodable: str = ""
+
+
+class Log(Protocol):
+    """What can be read: the broker, or in tests a fake that passes the same contract."""
+
+    def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
+        """Give, for each partition, its first offset and the one after its last. ``Unconfigured`` where there is no such topic."""
+
+    def begin(self, starts: Mapping[Spot, int]) -> None:
+        """Read on from these offsets, and forget what was read before."""
+
+    def poll(self, wait_s: float) -> list[Message]:
+        """Give what is there, waiting at most so long for the first; in order within a partition."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+
+class KafkaLog:
+    """The broker's log. Use it as a context manager."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._servers = deployment.bootstrap()
+        settings: dict[str, Any] = {
+            "bootstrap.servers": self._servers,
+            "group.id": f"{deployment.topic_prefix}penstock-reading",  # demanded; nothing is committed, nobody joins
+            "enable.auto.commit": False,
+            "enable.partition.eof": False,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 100,
+            "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+            "log_level": 0,
+            "error_cb": lambda _: None,  # a broker that is away shows in the calls themselves
+        }
+        self._consumer = Consumer(settings)
+
+    def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
+        """As ``Log`` says."""
+        name = self._deployment.topic(topic)
+        try:
+            found = self._consumer.list_topics(name, timeout=ASK_S).topics[name]
+            if found.error is not None:
+                raise Unconfigured(
+                    f"The broker at {self._servers} has no topic {name}.",
+                    remedy="`penstock up` creates the topics; PENSTOCK_TOPIC_PREFIX must be that of the running system.",
+                )
+            return {
+                partition: self._consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=ASK_S)
+                for partition in sorted(found.partitions)
+            }
+        except KafkaException as error:
+            raise self._unreachable(error) from error
+
+    def begin(self, starts: Mapping[Spot, int]) -> None:
+        """As ``Log`` says."""
+        spots = [TopicPartition(self._deployment.topic(t), p, offset) for (t, p), offset in starts.items()]
+        self._consumer.assign(spots)
+
+    def poll(self, wait_s: float) -> list[Message]:
+        """As ``Log`` says."""
+        taken = []
+        for raw in self._consumer.consume(num_messages=1_000, timeout=wait_s):
+            if raw.error() is not None:
+                if raw.error().code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - that is its public name
+                    raise self._unreachable(KafkaException(raw.error()))
+                continue
+            kind, at_ms = raw.timestamp()
+            taken.append(
+                Message(
+                    (raw.topic() or "").removeprefix(self._deployment.topic_prefix),
+                    raw.partition() or 0,
+                    raw.offset() or 0,
+                    raw.key(),  # type: ignore[arg-type] - bytes: no deserializer is set
+                    raw.value(),  # type: ignore[arg-type]
+                    None if kind == TIMESTAMP_NOT_AVAILABLE else at_ms,
+                )
+            )
+        return taken
+
+    def close(self) -> None:
+        """As ``Log`` says."""
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _unreachable(self, error: KafkaException) -> Unconfigured:
+        return Unconfigured(
+            f"The broker at {self._servers} does not answer: {error.args[0]}.",
+            remedy="Start it (`penstock up`), or correct PENSTOCK_BOOTSTRAP_SERVERS.",
+        )
+
+
+def seen(message: Message, codec: Codec) -> Seen:
+    """Decode a message; one that cannot be decoded comes with the reason."""
+    try:
+        return Seen(message, codec.decode(message.value))
+    except Undecodable as error:
+        return Seen(message, None, f"{error.code}: {error.what}")
+
+
+def ends(log: Log, topics: Iterable[str]) -> dict[Spot, int]:
+    """Give the offset after the last message of every partition of these topics."""
+    return {(topic, partition): end for topic in topics for partition, (_, end) in log.bounds(topic).items()}
+
+
+def so_far(
+    log: Log,
+    topics: Iterable[str],
+    *,
+    partition: int | None = None,
+    newest: int | None = None,
+    within_s: float = 30.0,
+    clock_s: Callable[[], float] = time.monotonic,
+) -> Iterator[Message]:
+    """Give what is on the topics at this moment, and end.
+
+    ``partition`` reads that one only. ``newest`` begins so many messages before each partition's end. ``TimeoutError`` after
+    ``within_s`` s.
+    """
+    starts: dict[Spot, int] = {}
+    left: dict[Spot, int] = {}
+    for topic in topics:
+        for number, (first, end) in log.bounds(topic).items():
+            begin = first if newest is None else max(first, end - newest)
+            if begin < end and partition in (None, number):
+                starts[topic, number], left[topic, number] = begin, end
+    log.begin(starts)
+    deadline_s = clock_s() + within_s
+    quiet_s: float | None = None
+    while left:
+        batch = log.poll(WAIT_S)
+        for message in batch:
+            end = left.get((message.topic, message.partition))
+            if end is None:
+                continue
+            if message.offset < end:
+                yield message
+            if message.offset >= end - 1:
+                del left[message.topic, message.partition]
+        # Compaction and transactions leave offsets without messages at the end: what is silent for long has no more.
+        quiet_s = None if batch else (quiet_s or clock_s())
+        if quiet_s is not None and clock_s() - quiet_s > _SILENCE_S:
+            return
+        if clock_s() > deadline_s:
+            raise TimeoutError(f"the topics were not read to their end within {within_s:g} s")
+
+
+def one(log: Log, topic: str, partition: int, offset: int, *, within_s: float = ASK_S) -> Message | None:
+    """Give the message at an offset; None where there is none."""
+    first, end = log.bounds(topic).get(partition, (0, 0))
+    if not first <= offset < end:
+        return None
+    log.begin({(topic, partition): offset})
+    deadline_s = time.monotonic() + within_s
+    while time.monotonic() < deadline_s:
+        for message in log.poll(WAIT_S):
+            return message if message.offset == offset else None
+    return None
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """Give the partition in which every event with this key is: where aiokafka and ``murmur2_random`` put it."""
+    return int(murmur2(key.encode("utf-8", "surrogatepass")) & 0x7FFFFFFF) % partitions

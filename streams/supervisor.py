@@ -1,0 +1,396 @@
+"""Runs every role of one machine as processes, and starts again what died.
+
+In: the deployment, which roles and how many workers of each. Out: processes that are ready, events about them, and an orderly end.
+Keeps: the claim on the ``var`` folder (``streams/run_files.py``), a log file for each worker, ``var/logs/ROLE-N.log``. How it
+works:
+
+1. claim the folder, remove what dead processes left in ``var/run``;
+2. start the model server where the catalogue uses the embedded models, and wait for its run file; then all other roles, and wait;
+   one that ends or is not ready in time stops everything and raises ``WorkerDidNotStart`` with the end of its log;
+3. watch: a worker that died is started again after 0.5 s, doubling to 8 s; one that lived for a while begins at 0.5 s again;
+4. stop: SIGTERM to all in the order of the stream, SIGKILL after 8 s; the model server last, because the generator may be
+calling it.
+
+Every process hangs on infra/tether.py, so none outlives us, not even after kill -9. The operator's trap: a worker is another
+process group, so Ctrl-C in the terminal reaches only us, and we stop the workers.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+from agents.loading.reading import load_catalogue
+from infra import processes, tether
+from streams import run_files
+from streams.deployment import Deployment
+from streams.errors import Code, PenstockError
+from streams.topics import STAGES
+
+MODELS = "models"
+ROLES = (MODELS, *STAGES)
+EMBEDDED = "embedded"
+"""The provider of the catalogue that the model server is."""
+
+READY_WITHIN_S = 90.0
+GRACE_S = 8.0
+FIRST_BACKOFF_S = 0.5
+LONGEST_BACKOFF_S = 8.0
+STEADY_AFTER_S = 20.0
+LOG_LIMIT_BYTES = 20 * 1024 * 1024
+_TAIL_LINES = 25
+_LOOK_EVERY_S = 0.1
+
+State = Literal["starting", "ready", "waiting", "stopped"]
+What = Literal["starting", "ready", "died", "stopping", "stopped", "killed"]
+
+
+class WorkerDidNotStart(PenstockError):
+    """A worker ended, or was not ready in time; ``log_tail`` is the end of its log."""
+
+    code = Code.UNCONFIGURED
+
+    def __init__(self, role: str, number: int, reason: str, *, log: Path, log_tail: str) -> None:
+        said = f"\n{log_tail}" if log_tail else ""
+        super().__init__(
+            f"Worker {number} of the {role} {reason}.{said}",
+            remedy=f"Its log is {log}; `penstock doctor` names what is missing on this machine.",
+        )
+        self.role = role
+        self.log_tail = log_tail
+
+
+@dataclass(frozen=True)
+class Happened:
+    """Something that happened to a worker; ``pid`` is None where it has none at the moment."""
+
+    role: str
+    number: int
+    what: What
+    pid: int | None
+    restarts: int
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a worker is; ``waiting`` is between its death and its next start."""
+
+    role: str
+    number: int
+    state: State
+    pid: int | None
+    restarts: int
+
+
+class Process(Protocol):
+    """A started process, as the supervisor needs it."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which its run file names too."""
+
+    def ended(self) -> int | None:
+        """Its exit status once it has ended, else None."""
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM; again and again does no harm."""
+
+    def kill(self) -> None:
+        """Send SIGKILL to it and all that it started."""
+
+
+Starter = Callable[[Sequence[str], Mapping[str, str], Path], Process]
+"""(command, environment, log file) to a started process. Tests pass a fake."""
+
+
+class TetheredProcess:
+    """A command under infra/tether.py, in a process group of its own."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        """Start it; its output is appended to ``log``. ``OSError`` where it cannot be started."""
+        with log.open("ab") as output:
+            self._tether = subprocess.Popen(  # noqa: S603 - our own interpreter, a list, no shell
+                [sys.executable, "-I", tether.__file__, *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                env=dict(environment),
+                start_new_session=True,
+            )
+        line = self._tether.stdout.readline() if self._tether.stdout else b""
+        self._pid = int(line) if line.strip().isdigit() else self._tether.pid
+
+    @property
+    def pid(self) -> int:
+        """The command's process id, not the tether's."""
+        return self._pid
+
+    def ended(self) -> int | None:
+        """The command's exit status once it and its tether have ended."""
+        return self._tether.poll()
+
+    def ask_to_stop(self) -> None:
+        """Close the tether's pipe: it sends SIGTERM to the command."""
+        if self._tether.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._tether.stdin.close()
+
+    def kill(self) -> None:
+        """Kill the whole group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._tether.pid, signal.SIGKILL)
+        self._tether.wait()
+
+
+@dataclass
+class _Worker:
+    role: str
+    number: int
+    log: Path
+    run_file: Path
+    process: Process | None = None
+    state: State = "stopped"
+    restarts: int = 0
+    log_begin: int = 0
+    backoff_s: float = FIRST_BACKOFF_S
+    started_at_s: float = 0.0
+    due_at_s: float = field(default=0.0)
+
+
+def uses_embedded_models(deployment: Deployment, environ: Mapping[str, str]) -> bool:
+    """Say whether a model of the catalogue is at the model server. Raises ``agents.loading.problems.InvalidFile``."""
+    catalogue = load_catalogue(deployment.catalogue, environ)
+    return any(model.provider == EMBEDDED for model in catalogue.models.values())
+
+
+def environment_of(deployment: Deployment, number: int, environ: Mapping[str, str]) -> dict[str, str]:
+    """Give the variables under which a worker sees the same deployment, whatever it was made from here."""
+    variables = dict(environ)
+    for name, value in deployment.model_copy(update={"worker": str(number)}):
+        variable = f"PENSTOCK_{name.upper()}"
+        variables.pop(variable, None)
+        if value is not None:
+            variables[variable] = str(value)
+    return variables
+
+
+def worker_command(role: str) -> list[str]:
+    """Give the command that runs one role in the foreground."""
+    return [sys.executable, "-m", "streams.worker", role]
+
+
+class Supervisor:
+    """All roles of one machine; use it as a context manager, or ``start()`` and ``stop()``."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        *,
+        roles: Iterable[str] | None = None,
+        workers: Mapping[str, int] | None = None,
+        environ: Mapping[str, str] | None = None,
+        on_event: Callable[[Happened], None] = lambda _: None,
+        claim: run_files.Claim | None = None,
+        command: Callable[[str], Sequence[str]] = worker_command,
+        starter: Starter = TetheredProcess,
+        alive: Callable[[int], bool] = lambda pid: processes.identity(pid) is not None,
+        clock_s: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+        ready_within_s: float = READY_WITHIN_S,
+    ) -> None:
+        """``roles`` None is all, without the model server where the catalogue does not need it. ``workers`` counts by role, else 1.
+
+        ``environ`` replaces this process's environment for the children. ``claim`` is one that the caller holds and will
+        release; without it the supervisor takes its own. The others are for tests.
+        """
+        self._environ = dict(os.environ if environ is None else environ)
+        if roles is None:
+            roles = ROLES if uses_embedded_models(deployment, self._environ) else STAGES
+        chosen = set(roles)
+        counts = workers or {}
+        unknown = (chosen | set(counts)) - set(ROLES)
+        if unknown:
+            raise ValueError(f"no such role: {', '.join(sorted(unknown))}; the roles are {', '.join(ROLES)}")
+        self._deployment = deployment
+        self._on_event = on_event
+        self._claim = claim
+        self._owns_claim = claim is None
+        self._command = command
+        self._starter = starter
+        self._alive = alive
+        self._clock_s = clock_s
+        self._pause = pause
+        self._ready_within_s = ready_within_s
+        self._guard = threading.RLock()
+        self._ending = threading.Event()
+        self._watcher: threading.Thread | None = None
+        self._workers = [
+            _Worker(role, number, self._log_of(role, number), self._run_file_of(role, number))
+            for role in ROLES
+            if role in chosen
+            for number in range(1 if role == MODELS else counts.get(role, 1))
+        ]
+
+    def start(self, *, watch: bool = True) -> None:
+        """Start everything and return when all are ready; with ``watch``, a thread then starts again what dies.
+
+        Errors: ``AlreadyRunning``, ``WorkerDidNotStart`` (everything is stopped again).
+        """
+        if self._claim is None:
+            self._claim = run_files.Claim(self._deployment.run_folder)
+        self._deployment.logs_folder.mkdir(parents=True, exist_ok=True)
+        try:
+            run_files.remove_stale(self._deployment.run_folder, self._alive)
+            for group in self._groups():
+                for worker in group:
+                    self._begin(worker)
+                self._await_readiness(group)
+        except BaseException:
+            self.stop()
+            raise
+        if watch:
+            self._watcher = threading.Thread(target=self._watch, name="penstock-supervisor", daemon=True)
+            self._watcher.start()
+
+    def stop(self) -> None:
+        """Stop everything in order; the second time does nothing."""
+        self._ending.set()
+        if self._watcher is not None:
+            self._watcher.join()
+            self._watcher = None
+        with self._guard:
+            for group in reversed(self._groups()):
+                self._end(group)
+        if self._claim is not None and self._owns_claim:
+            self._claim.release()
+            self._claim = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def status(self) -> list[Status]:
+        """Say how each worker is, in the order in which they were started."""
+        with self._guard:
+            return [Status(w.role, w.number, w.state, w.process and w.process.pid, w.restarts) for w in self._workers]
+
+    def look(self) -> None:
+        """Look once at every worker: note who became ready and who died, start again those whose pause is over."""
+        with self._guard:
+            now_s = self._clock_s()
+            for worker in self._workers:
+                if worker.process is not None:
+                    status = worker.process.ended()
+                    if status is not None:
+                        self._bury(worker, status, now_s)
+                    else:
+                        self._note_readiness(worker)
+                elif worker.state == "waiting" and now_s >= worker.due_at_s:
+                    worker.restarts += 1
+                    try:
+                        self._begin(worker)
+                    except OSError as error:  # no memory, no file handles: it may pass
+                        self._put_off(worker, f"not started: {error}", now_s)
+
+    def _groups(self) -> list[list[_Worker]]:
+        models = [worker for worker in self._workers if worker.role == MODELS]
+        return [models, [worker for worker in self._workers if worker.role != MODELS]]
+
+    def _log_of(self, role: str, number: int) -> Path:
+        return self._deployment.logs_folder / f"{role}-{number}.log"
+
+    def _run_file_of(self, role: str, number: int) -> Path:
+        name = "models.json" if role == MODELS else f"worker-{role}-{number}.json"
+        return self._deployment.run_folder / name
+
+    def _begin(self, worker: _Worker) -> None:
+        worker.run_file.unlink(missing_ok=True)
+        run_files.rotate(worker.log, over_bytes=LOG_LIMIT_BYTES)
+        worker.log_begin = worker.log.stat().st_size if worker.log.exists() else 0
+        environment = environment_of(self._deployment, worker.number, self._environ)
+        worker.process = self._starter(self._command(worker.role), environment, worker.log)
+        worker.state, worker.started_at_s = "starting", self._clock_s()
+        self._tell(worker, "starting")
+
+    def _note_readiness(self, worker: _Worker) -> None:
+        if worker.state == "starting" and worker.process is not None:
+            if run_files.ready_pid(worker.run_file) == worker.process.pid:
+                worker.state = "ready"
+                self._tell(worker, "ready")
+
+    def _await_readiness(self, group: Sequence[_Worker]) -> None:
+        deadline_s = self._clock_s() + self._ready_within_s
+        while True:
+            for worker in group:
+                status = worker.process.ended() if worker.process is not None else None
+                if status is not None:
+                    raise self._did_not_start(worker, f"ended with status {status} before it was ready")
+                self._note_readiness(worker)
+            late = [worker for worker in group if worker.state != "ready"]
+            if not late:
+                return
+            if self._clock_s() >= deadline_s:
+                raise self._did_not_start(late[0], f"was not ready within {self._ready_within_s:g} s")
+            self._pause(_LOOK_EVERY_S)
+
+    def _did_not_start(self, worker: _Worker, reason: str) -> WorkerDidNotStart:
+        tail = run_files.tail_of(worker.log, since=worker.log_begin, lines=_TAIL_LINES)
+        return WorkerDidNotStart(worker.role, worker.number, reason, log=worker.log, log_tail=tail)
+
+    def _bury(self, worker: _Worker, status: int, now_s: float) -> None:
+        if worker.state == "ready" and now_s - worker.started_at_s >= STEADY_AFTER_S:
+            worker.backoff_s = FIRST_BACKOFF_S
+        self._put_off(worker, f"exit status {status}", now_s)
+
+    def _put_off(self, worker: _Worker, why: str, now_s: float) -> None:
+        self._tell(worker, "died", f"{why}; starts again in {worker.backoff_s:g} s; log: {worker.log}")
+        worker.process, worker.state = None, "waiting"
+        worker.run_file.unlink(missing_ok=True)
+        worker.due_at_s = now_s + worker.backoff_s
+        worker.backoff_s = min(worker.backoff_s * 2, LONGEST_BACKOFF_S)
+
+    def _end(self, group: Sequence[_Worker]) -> None:
+        running = [worker for worker in group if worker.process is not None]
+        for worker in running:
+            if worker.process is not None:
+                self._tell(worker, "stopping")
+                worker.process.ask_to_stop()
+        deadline_s = self._clock_s() + GRACE_S
+        for worker in running:
+            process = worker.process
+            if process is None:
+                continue
+            while process.ended() is None and self._clock_s() < deadline_s:
+                self._pause(_LOOK_EVERY_S)
+            in_time = process.ended() is not None
+            process.kill()  # what it started goes in any case
+            self._tell(worker, "stopped" if in_time else "killed", "" if in_time else f"no end within {GRACE_S:g} s")
+            worker.process = None
+        for worker in group:
+            worker.state = "stopped"
+            worker.run_file.unlink(missing_ok=True)
+
+    def _watch(self) -> None:
+        while not self._ending.wait(_LOOK_EVERY_S):
+            self.look()
+
+    def _tell(self, worker: _Worker, what: What, detail: str = "") -> None:
+        pid = worker.process.pid if worker.process is not None else None
+        self._on_event(Happened(worker.role, worker.number, what, pid, worker.restarts, detail))

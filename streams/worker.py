@@ -1,0 +1,103 @@
+"""The one entry point with effects: runs a role in this process until SIGTERM.
+
+In: the role's name and the environment. Out: a running worker. Keeps nothing. Fails with exit status 2 and a sentence for an
+unknown role or a mistake in a file, before it touches the broker. ``python -m streams.worker ROLE`` or ``penstock worker ROLE``.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+
+from streams.deployment import Deployment
+from streams.errors import PenstockError
+from streams.logs import configure
+from streams.stage import Stage
+
+UNUSABLE = 2
+
+
+def run_router(deployment: Deployment, environ: Mapping[str, str]) -> None:
+    """Run the router."""
+    from agents.encoding.static import StaticEncoder
+    from agents.router import build_router
+
+    _run_stage(lambda: build_router(deployment, StaticEncoder(deployment.models_folder), environ))
+
+
+def run_generator(deployment: Deployment, environ: Mapping[str, str]) -> None:
+    """Run the generator."""
+    from agents.generator import build_generator
+
+    _run_stage(lambda: build_generator(deployment, environ))
+
+
+def run_evaluator(deployment: Deployment, environ: Mapping[str, str]) -> None:
+    """Run the evaluator."""
+    from agents.encoding.static import StaticEncoder
+    from agents.evaluator import build_evaluator
+
+    del environ
+    _run_stage(lambda: build_evaluator(deployment, StaticEncoder(deployment.models_folder)))
+
+
+def run_analytics(deployment: Deployment, environ: Mapping[str, str]) -> None:
+    """Run the analytics consumer with its learner."""
+    from analytics.worker import build_analytics
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    build_analytics(deployment, environ).run(stop)
+
+
+def run_models(deployment: Deployment, environ: Mapping[str, str]) -> None:
+    """Run the embedded model server."""
+    from agents.model_server.serving import serve
+
+    del environ
+    serve("127.0.0.1", 0, deployment.models_folder, run_file=deployment.run_folder / "models.json")
+
+
+ROLES: dict[str, Callable[[Deployment, Mapping[str, str]], None]] = {
+    "models": run_models,
+    "router": run_router,
+    "generator": run_generator,
+    "evaluator": run_evaluator,
+    "analytics": run_analytics,
+}
+"""Every role by name, in the order in which they are started."""
+
+
+def _run_stage(build: Callable[[], Stage]) -> None:
+    import faust
+    import uvloop
+
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    stage = build()
+    worker = faust.Worker(stage.app, loop=loop, override_logging=False, quiet=True, redirect_stdouts=False)
+    worker.execute_from_commandline()
+
+
+def main(arguments: list[str]) -> int:
+    """Run the role that the arguments name; the exit status."""
+    role = arguments[0] if arguments else ""
+    if role not in ROLES:
+        sys.stderr.write(f"There is no role {role!r}. Known: {', '.join(ROLES)}.\n")
+        return UNUSABLE
+    deployment = Deployment()
+    configure(deployment.log_level)
+    try:
+        ROLES[role](deployment, dict(os.environ))
+    except PenstockError as error:
+        sys.stderr.write(f"{error}\n")
+        return UNUSABLE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
