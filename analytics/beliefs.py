@@ -1,18 +1,20 @@
 """What is believed of every strategy for every kind of request: a Gaussian posterior that shares strength.
 
-In: sums of rewards, costs and latencies by (content type, band, strategy). Out: an ``Estimate`` for every kind and strategy. Keeps
-nothing. Fails with nothing; no data gives the prior. Pure, and the same sums give the same bytes: the sums are whole numbers, the
-order is the catalogue's, and the linear algebra is one factorisation of a small matrix.
+In: sums of rewards, costs and latencies by (content type, band, strategy). Out: an ``Estimate`` for every kind and
+strategy. Keeps nothing. Fails with nothing; no data gives the prior. Pure, and the same sums give the same bytes:
+the sums are whole numbers, the order is the catalogue's, and the linear algebra is one factorisation of a small
+matrix.
 
 Quality. The mean reward of a kind k under a strategy s is modelled as
 
-    q(k, s) = prior(s, band) + sum of effects,   effect_j ~ N(0, SPREAD_j^2)
+q(k, s) = prior(s, band) + sum of effects, effect_j ~ N(0, SPREAD_j^2)
 
-with effects for the whole, the content type, the band, the strategy's parts (tier, retrieval strategy, graph lookups), each
-part in each content type, the tier in each band, the strategy, and the strategy in each kind. This is Bayesian linear
-regression with a known prior: with X the indicator rows, n the counts and s^2 the variance of a single reward, the posterior
-covariance is (X' diag(n / s^2) X + diag(1 / SPREAD^2))^-1. A combination that was never tried starts from what its parts have
-shown (Bishop, Pattern Recognition and Machine Learning, 3.3). An automatic score counts ``AUTOMATIC_SHARE`` of a user's rating.
+with effects for the whole, the content type, the band, the strategy's parts (tier, retrieval strategy, graph
+lookups), each part in each content type, the tier in each band, the strategy, and the strategy in each kind. This
+is Bayesian linear regression with a known prior: with X the indicator rows, n the counts and s^2 the variance of a
+single reward, the posterior covariance is (X' diag(n / s^2) X + diag(1 / SPREAD^2))^-1. A combination that was
+never tried starts from what its parts have shown (Bishop, Pattern Recognition and Machine Learning, 3.3). An
+automatic score counts ``AUTOMATIC_SHARE`` of a user's rating.
 
 Cost and latency. Means, shrunk towards those of the strategy, these towards the tier's, these towards the prior's.
 """

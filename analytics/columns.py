@@ -1,9 +1,10 @@
 """Columns of events: which fields of an event are stored, under which names and Arrow types.
 
-In: decoded events as plain values (``Codec.decode_fields``). Out: Arrow tables, one row an event. The types come from the
-records of ``schemas``; nested parts become structs, tuples lists, dictionaries maps. Every event is stored with all its fields but
-one: ``RequestRouted`` is laid flat and leaves out the request's text and the prompt, which stand in the segments of requests.
-Keeps nothing. Fails with ``pyarrow.ArrowException`` or ``OverflowError`` on a value that no column can hold.
+In: decoded events as plain values (``Codec.decode_fields``). Out: Arrow tables, one row an event. The types come
+from the records of ``schemas``; nested parts become structs, tuples lists, dictionaries maps. Every event is stored
+with all its fields but one: ``RequestRouted`` is laid flat and leaves out the request's text and the prompt, which
+stand in the segments of requests. Keeps nothing. Fails with ``pyarrow.ArrowException`` or ``OverflowError`` on a
+value that no column can hold.
 
 ``ORIGIN`` columns come first in every segment: where in the log the event stands.
 """

@@ -1,16 +1,17 @@
-"""The analytics process: takes the log into the storage, lets the learner look, publishes profiles and the public file.
+"""The analytics process: takes the log into the storage, lets the learner look, publishes profiles and the public
+file.
 
-In: every topic that the registry has analytics read. Out: the storage, ``profile-history`` and ``profile-updates``, ``analytics-dlq``, ``metrics``.
-One round of the loop:
+In: every topic that the registry has analytics read. Out: the storage, ``profile-history`` and ``profile-updates``,
+``analytics-dlq``, ``metrics``. One round of the loop:
 
 1. read a batch; what is no event, or not of its topic, goes to the dead letters and is confirmed;
 2. take the batch in: events and offsets together (``storage``);
-3. at most every half second, once the profile history is read: the learner's step, whose profiles are inserted in its transaction;
-   then they are published, history first, and marked;
-4. replace the public file when something changed, at most once a second and at most a tenth of the time.
+3. at most every half second, once the profile history is read: the learner's step, whose profiles are inserted in
+   its transaction; then they are published, history first, and marked;
+4. replace the public file when something changed, at most once a second and at most a twentieth of the time.
 
-Keeps counters only; all else is the storage's. Fails by raising: the process ends, the supervisor starts it again, and it goes on from
-what was committed. ``stop`` ends the loop after the round at hand.
+Keeps counters only; all else is the storage's. Fails by raising: the process ends, the supervisor starts it again,
+and it goes on from what was committed. ``stop`` ends the loop after the round at hand.
 """
 
 import json
@@ -45,7 +46,7 @@ from streams.topics import key_of
 
 STEP_EVERY_S = 0.5
 PUBLIC_EVERY_S = 1.0
-PUBLIC_SHARE = 10
+PUBLIC_SHARE = 20
 """Replacing the public file takes at most one part in so many of the time."""
 MAINTAIN_EVERY_S = 5.0
 REPORT_EVERY_S = 5.0

@@ -1,7 +1,8 @@
 """From messages to a batch: decode, refuse what does not belong, drop repeats inside the batch, lay out as columns.
 
-In: messages of the log in the order of their partitions. Out: a ``Batch``: one Arrow table an event type, the messages
-that were refused with a code, the offsets that follow. Keeps nothing. A message can always be refused, so nothing fails here.
+In: messages of the log in the order of their partitions. Out: a ``Batch``: one Arrow table an event type, the
+messages that were refused with a code, the offsets that follow. Keeps nothing. A message can always be refused, so
+nothing fails here.
 """
 
 from collections import defaultdict
@@ -10,9 +11,8 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from analytics.columns import COLUMNS, Row, bounded
+from analytics.columns import COLUMNS, Columns, Row, bounded
 from schemas import Record
-from schemas.record import Record as _Record
 from streams.codec import Codec
 from streams.errors import Code, Undecodable
 from streams.identity import event_id
@@ -96,7 +96,7 @@ def read_batch(messages: Iterable[Message], codec: Codec) -> Batch:
         try:
             name, fields = codec.decode_fields(message.value)
             _check_topic(name, message.topic)
-            event: _Record | None = codec.decode(message.value) if name in _ORDERS else None
+            event: Record | None = codec.decode(message.value) if name in _ORDERS else None
         except Undecodable as error:
             batch.refused.append(Refused(message, error.code, error.what))
             continue
@@ -152,16 +152,18 @@ def _lay_out(name: str, found: Sequence[tuple[Message, Row]], batch: Batch) -> N
     columns = COLUMNS[name]
     try:
         batch.tables[name] = columns.table([row for _, row in found])
-        return
-    except (pa.ArrowException, OverflowError):
-        pass  # one value spoils a whole column: find whose it is
+    except (pa.ArrowException, OverflowError):  # one value spoils a whole column
+        _lay_out_what_fits(columns, found, batch)
+
+
+def _lay_out_what_fits(columns: Columns, found: Sequence[tuple[Message, Row]], batch: Batch) -> None:
     fitting = []
     for message, row in found:
         try:
             columns.table([row])
         except (pa.ArrowException, OverflowError) as error:
-            batch.refused.append(Refused(message, Code.INVALID_EVENT, f"{name}: {error}"))
+            batch.refused.append(Refused(message, Code.INVALID_EVENT, f"{columns.event}: {error}"))
         else:
             fitting.append(row)
     if fitting:
-        batch.tables[name] = columns.table(fitting)
+        batch.tables[columns.event] = columns.table(fitting)

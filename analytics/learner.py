@@ -1,12 +1,12 @@
 """The learner: outcomes in, profile versions out.
 
-In: the ``outcome`` table inside the consumer's transaction, the operator's orders, the offsets. Out: ``ProfileUpdated`` for
-each scope that has new evidence, and for each rollback ordered. Keeps nothing of its own: versions and holds are in the
-private file. Fails with nothing of its own.
+In: the ``outcome`` table inside the consumer's transaction, the operator's orders, the offsets. Out:
+``ProfileUpdated`` for each scope that has new evidence, and for each rollback ordered. Keeps nothing of its own:
+versions and holds are in the private file. Fails with nothing of its own.
 
-A profile is a function of the log up to its watermark and of its parent: sums are of whole numbers (so their order does not
-matter), its time is the last reward's. It is due when ``NEW_REWARDS`` rewards came and ``LEAST_SECONDS`` passed since the last one,
-or when any came and ``MOST_SECONDS`` passed.
+A profile is a function of the log up to its watermark and of its parent: sums are of whole numbers (so their order
+does not matter), its time is the last reward's. It is due when ``NEW_REWARDS`` rewards came and ``LEAST_SECONDS``
+passed since the last one, or when any came and ``MOST_SECONDS`` passed.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,9 +1,10 @@
 """The seam between the consumer and the learner: what the one gives and the other returns.
 
-In: the writer's connection inside an open transaction, the vector of offsets up to which the storage has taken the log in, the
-operator's orders that no step has answered yet, and the time. Out: the profiles to publish, in order. What the learner itself
-keeps is in the private file (tables ``profile`` and ``held_scope``), so it has no state that a restart could lose. An exception
-rolls the transaction back and stops the process; nothing was published then.
+In: the writer's connection inside an open transaction, the vector of offsets up to which the storage has taken the
+log in, the operator's orders that no step has answered yet, and the time. Out: the profiles to publish, in order.
+What the learner itself keeps is in the private file (tables ``profile`` and ``held_scope``), so it has no state
+that a restart could lose. An exception rolls the transaction back and stops the process; nothing was published
+then.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,9 @@
-"""Migrations of the private file: numbered ``.sql`` files, forward only, each applied once in a transaction of its own.
+"""Migrations of the private file: numbered ``.sql`` files, forward only, each applied once in a transaction of its
+own.
 
-In: an open connection and a folder of ``NNN_name.sql``. Out: the tables. Keeps the table ``migration`` (number, name, checksum).
-Fails with ``Unconfigured``: a migration was changed after it had been applied, or the file was written by a newer Penstock.
+In: an open connection and a folder of ``NNN_name.sql``. Out: the tables. Keeps the table ``migration`` (number,
+name, checksum). Fails with ``Unconfigured``: a migration was changed after it had been applied, or the file was
+written by a newer Penstock.
 """
 
 from dataclasses import dataclass

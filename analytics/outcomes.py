@@ -1,8 +1,8 @@
 """Outcomes: one row a request, built up by batches in whatever order its events arrive.
 
-In: the tables of a batch without repeats, inside the caller's transaction. Out: the rows of ``outcome`` as they stand after it, and
-the temporary table ``touched_window`` with the hours that changed, for the sums. What holds is said in
-``statements/merge_outcomes.sql``. Keeps nothing else. A failure leaves the transaction to the caller.
+In: the tables of a batch without repeats, inside the caller's transaction. Out: the rows of ``outcome`` as they
+stand after it, and the temporary table ``touched_window`` with the hours that changed, for the sums. What holds is
+said in ``statements/merge_outcomes.sql``. Keeps nothing else. A failure leaves the transaction to the caller.
 """
 
 from collections.abc import Iterator, Mapping

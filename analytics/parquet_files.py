@@ -1,8 +1,9 @@
 """Parquet segments: append-only files of events, one event type each, named by the offsets in them.
 
-In: Arrow tables of a batch, or the names of segments to merge. Out: files under ``segments/<event>/``, written beside their
-place, synced, renamed. Keeps nothing but the files. Fails with ``OSError`` (disk full, no permission): the caller's transaction
-then does not happen, and what was written is an orphan that ``remove_unlisted`` removes at the next start.
+In: Arrow tables of a batch, or the names of segments to merge. Out: files under ``segments/<event>/``, written
+beside their place, synced, renamed. Keeps nothing but the files. Fails with ``OSError`` (disk full, no permission):
+the caller's transaction then does not happen, and what was written is an orphan that ``remove_unlisted`` removes at
+the next start.
 """
 
 import os
@@ -126,7 +127,7 @@ def merge_segments(
         f" REPLACE ({', '.join(f'CASE WHEN false THEN {name} END AS {name}' for name in emptied)})" if emptied else ""
     )
     source = path_list(folder, [s.path for s in merged])
-    copy_to_parquet(connection, f"SELECT *{replaced} FROM read_parquet({source})", unfinished)
+    copy_to_parquet(connection, f"SELECT *{replaced} FROM read_parquet({source})", unfinished)  # noqa: S608 - paths are ours, quoted
     return Segment(
         path=path,
         event=first.event,

@@ -1,7 +1,7 @@
 """The private DuckDB file: opened by one process, in one transaction at a time.
 
-In: its path. Out: a connection with the settings and the migrations in force. Keeps the lock on the file while it is open.
-Fails with ``Unconfigured``: another process has the file (its pid is named), or it is not a DuckDB file.
+In: its path. Out: a connection with the settings and the migrations in force. Keeps the lock on the file while it
+is open. Fails with ``Unconfigured``: another process has the file (its pid is named), or it is not a DuckDB file.
 """
 
 import re

@@ -1,8 +1,8 @@
 """Profiles and operator's orders in the private file: what the learner must not lose between two steps.
 
-In: profiles and orders of a batch, and profiles that the learner returned. Out: what is still to be published, and the orders not
-answered yet. Kept in the tables ``profile``, ``pending_control`` and ``held_scope``; every function but ``mark_published`` runs
-inside the caller's transaction.
+In: profiles and orders of a batch, and profiles that the learner returned. Out: what is still to be published, and
+the orders not answered yet. Kept in the tables ``profile``, ``pending_control`` and ``held_scope``; every function
+but ``mark_published`` runs inside the caller's transaction.
 """
 
 from collections.abc import Iterable

@@ -1,11 +1,13 @@
 """The public file: a DuckDB file that holds only views, replaced as a whole, for any number of readers.
 
-In: the storage. Out: ``penstock.duckdb`` with the views of ``views/*.sql``, over segments and over two exports of the private file: the outcomes,
-one Parquet file an hour (only hours that changed are written again), and the sums. The new file is built in a folder beside and takes the old one's
-place by a rename, so that who has the old one open keeps what it saw, and who opens it next sees the new. Files that the old one names are deleted
-after a grace (``upkeep``). Keeps nothing else. A failure leaves the old public file in place and is raised.
+In: the storage. Out: ``penstock.duckdb`` with the views of ``views/*.sql``, over segments and over two exports of
+the private file: the outcomes, one Parquet file an hour (only hours that changed are written again), and the sums.
+The new file is built in a folder beside and takes the old one's place by a rename, so that who has the old one open
+keeps what it saw, and who opens it next sees the new. Files that the old one names are deleted after a grace
+(``upkeep``). Keeps nothing else. A failure leaves the old public file in place and is raised.
 
-The views name their files by absolute path: they can be read from any working directory, on the machine that wrote them.
+The views name their files by absolute path: they can be read from any working directory, on the machine that wrote
+them.
 """
 
 from collections import defaultdict
@@ -60,7 +62,7 @@ def _export_outcomes(storage: Storage, now_us: int) -> None:
         "SELECT window_start_us, path FROM outcome_slice WHERE stale ORDER BY window_start_us"
     ).fetchall()
     for window, old in stale:
-        select = f"SELECT * EXCLUDE ({', '.join(_NOT_PUBLIC)}) FROM outcome WHERE window_start_us = {window:d}"
+        select = f"SELECT * EXCLUDE ({', '.join(_NOT_PUBLIC)}) FROM outcome WHERE window_start_us = {window:d}"  # noqa: S608 - names and numbers of ours
         path = _export(storage, f"outcomes.{window // 3_600_000_000}", select)
         with transaction(storage.connection):
             _drop(storage, old, now_us)
@@ -94,7 +96,7 @@ def _nothing(columns: list[tuple[str, str]]) -> str:
 
 
 def _over_files(nothing: str, folder: Path, groups: list[list[str]]) -> str:
-    parts = [nothing, *(f"SELECT * FROM read_parquet({path_list(folder, group)})" for group in groups)]
+    parts = [nothing, *(f"SELECT * FROM read_parquet({path_list(folder, group)})" for group in groups)]  # noqa: S608 - names and numbers of ours
     return " UNION ALL BY NAME ".join(f"({part})" for part in parts)
 
 

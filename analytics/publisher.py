@@ -1,8 +1,8 @@
 """What analytics writes to Kafka: dead letters and profiles with confirmed delivery, measurements without waiting.
 
-In: records or ready bytes. Out: messages on the topics that the registry gives to analytics. Keeps the producer's queue. Fails with
-``UndeclaredTopic``, with ``NotDelivered`` when the broker refused a message or ``stop`` was set before it had confirmed it (then
-nothing may be assumed to have been published).
+In: records or ready bytes. Out: messages on the topics that the registry gives to analytics. Keeps the producer's
+queue. Fails with ``UndeclaredTopic``, with ``NotDelivered`` when the broker refused a message or ``stop`` was set
+before it had confirmed it (then nothing may be assumed to have been published).
 """
 
 import threading

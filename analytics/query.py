@@ -1,8 +1,8 @@
 """Reading the public file: any number of processes, while analytics writes.
 
-In: a deployment, or a connection, and SQL. Out: columns and rows. Keeps nothing; a connection sees the state at the moment it was opened, and
-after a minute the files of that state may be gone, so open, ask, close. Fails with ``Unconfigured`` (nothing was written yet; not a file of ours)
-and ``QueryFailed`` (DuckDB's message about the SQL).
+In: a deployment, or a connection, and SQL. Out: columns and rows. Keeps nothing; a connection sees the state at the
+moment it was opened, and after a minute the files of that state may be gone, so open, ask, close. Fails with
+``Unconfigured`` (nothing was written yet; not a file of ours) and ``QueryFailed`` (DuckDB's message about the SQL).
 """
 
 from collections.abc import Sequence

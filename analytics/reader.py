@@ -1,8 +1,9 @@
 """Reads the topics of analytics from offsets that the storage keeps: no consumer group decides anything.
 
-In: the deployment and the offsets to begin at. Out: batches of messages. Keeps the assignment; partitions that are added later are found
-within ``LOOK_AGAIN_S``. What an offset names may have expired: reading then goes on at the earliest. Fails with ``KafkaException`` on an error
-that waiting does not cure, with ``Unconfigured`` when the broker does not answer at the start.
+In: the deployment and the offsets to begin at. Out: batches of messages. Keeps the assignment; partitions that are
+added later are found within ``LOOK_AGAIN_S``. What an offset names may have expired: reading then goes on at the
+earliest. Fails with ``KafkaException`` on an error that waiting does not cure, with ``Unconfigured`` when the
+broker does not answer at the start.
 """
 
 import threading
@@ -26,8 +27,8 @@ from streams.topics import read_by
 LARGEST_BATCH = 5_000
 LARGEST_BATCH_BYTES = 64 * 1024 * 1024
 LONGEST_BATCH_S = 1.0
-IDLE_S = 0.2
-"""A batch that has begun is closed when nothing came for this long: low latency at low rates."""
+POLL_S = 0.2
+"""How soon a stop is heeded."""
 LOOK_AGAIN_S = 15.0
 METADATA_S = 10.0
 
@@ -114,7 +115,10 @@ class Reader:
         }
 
     def read(self, stop: threading.Event) -> list[Message]:
-        """Give the next messages, in the order of their partitions; none when nothing came for a while."""
+        """Give the next messages, in the order of their partitions; none when nothing came for ``POLL_S``.
+
+        A batch is gathered for up to ``LONGEST_BATCH_S``: taking it in costs much the same for one event as for hundreds.
+        """
         messages: list[Message] = []
         bytes_read = 0
         deadline = time.monotonic() + LONGEST_BATCH_S
@@ -125,9 +129,9 @@ class Reader:
             and (left := deadline - time.monotonic()) > 0
         ):
             came = self._consumer.consume(
-                num_messages=min(500, LARGEST_BATCH - len(messages)), timeout=min(IDLE_S, left)
+                num_messages=min(500, LARGEST_BATCH - len(messages)), timeout=min(POLL_S, left)
             )
-            if not came:
+            if not came and not messages:
                 break
             for raw in came:
                 if raw.error() is not None:

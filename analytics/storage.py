@@ -1,14 +1,15 @@
 """The storage: takes a batch in, so that after any crash every event counts exactly once.
 
-In: batches of events (``intake.Batch``). Out: Parquet segments, and in the private file offsets, segment list, event keys, outcomes
-and sums. How a batch is taken in:
+In: batches of events (``intake.Batch``). Out: Parquet segments, and in the private file offsets, segment list,
+event keys, outcomes and sums. How a batch is taken in:
 
 1. Repeats are dropped: event keys that the last seven days of log time have seen.
 2. One segment per event type is written, synced and named. Nobody knows of it yet.
 3. One transaction: offsets, segment list, keys, outcomes, sums, orders, profiles read back.
 
-A crash before the commit leaves orphaned files, which the next start removes, and the old offsets, from which the log is read
-again. A failure in ``take`` removes its own files, rolls back and is raised; the storage can be used on.
+A crash before the commit leaves orphaned files, which the next start removes, and the old offsets, from which the
+log is read again. A failure in ``take`` removes its own files, rolls back and is raised; the storage can be used
+on.
 """
 
 from collections.abc import Callable
@@ -93,7 +94,7 @@ class Storage:
         written: list[Segment] = []
         try:
             for event, table in tables.items():
-                written.append(write_segment(self.folder, event, table))  # noqa: PERF401 - what was written is removed on failure
+                written.append(write_segment(self.folder, event, table))
             self._reached("segments_written")
             with transaction(self.connection):
                 self._record(batch, tables, written, repeated, now_us)
@@ -153,7 +154,7 @@ class Storage:
     def _advance(self, topic: str, partition: int, offset: int) -> None:
         where = "cluster = ? AND topic = ? AND partition = ?"
         place = [self._cluster, topic, partition]
-        self.connection.execute(f"DELETE FROM log_offset WHERE {where}", place)
+        self.connection.execute(f"DELETE FROM log_offset WHERE {where}", place)  # noqa: S608 - a constant
         self.connection.execute("INSERT INTO log_offset VALUES (?, ?, ?, ?)", [*place, offset])
 
     def _expire_keys(self, log_time_us: int) -> None:

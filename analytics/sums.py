@@ -1,7 +1,8 @@
 """Sums by hour, and which exported hours are stale.
 
-In: ``outcome`` and the temporary table ``touched_window``, inside the caller's transaction. Out: ``strategy_sums`` of those hours,
-computed from scratch, and the hours marked stale in ``outcome_slice``. Keeps nothing. A failure leaves the transaction to the caller.
+In: ``outcome`` and the temporary table ``touched_window``, inside the caller's transaction. Out: ``strategy_sums``
+of those hours, computed from scratch, and the hours marked stale in ``outcome_slice``. Keeps nothing. A failure
+leaves the transaction to the caller.
 """
 
 import duckdb
@@ -12,9 +13,9 @@ from analytics.outcomes import statement
 def recompute_sums(connection: duckdb.DuckDBPyConnection) -> None:
     """Recompute the sums of every touched hour, and mark those hours for export."""
     touched = "(SELECT window_start_us FROM touched_window)"
-    connection.execute(f"DELETE FROM strategy_sums WHERE window_start_us IN {touched}")
+    connection.execute(f"DELETE FROM strategy_sums WHERE window_start_us IN {touched}")  # noqa: S608 - a constant
     connection.execute(f"INSERT INTO strategy_sums BY NAME {statement('sum_windows')}")
-    connection.execute(f"UPDATE outcome_slice SET stale = true WHERE window_start_us IN {touched}")
+    connection.execute(f"UPDATE outcome_slice SET stale = true WHERE window_start_us IN {touched}")  # noqa: S608 - a constant
     connection.execute("""
         INSERT INTO outcome_slice
         SELECT window_start_us, NULL, true FROM touched_window

@@ -1,9 +1,11 @@
-"""Upkeep of the files: many small segments become one, text is forgotten in time, dropped files are deleted after a grace.
+"""Upkeep of the files: many small segments become one, text is forgotten in time, dropped files are deleted after a
+grace.
 
-In: a storage and the time. Out: fewer, larger segments with the same events. Segments have levels: what a batch wrote is level 0, and
-when more than ``MOST_OF_A_LEVEL`` of one event type, level and set of columns are there, they are merged into one of the next level. The new
-file is written and synced first; one transaction then exchanges the names; the old files stay ``GRACE_US`` for readers that have them
-open. Keeps nothing. A failure leaves the old segments in force (the new file is an orphan) and is raised.
+In: a storage and the time. Out: fewer, larger segments with the same events. Segments have levels: what a batch
+wrote is level 0, and when more than ``MOST_OF_A_LEVEL`` of one event type, level and set of columns are there, they
+are merged into one of the next level. The new file is written and synced first; one transaction then exchanges the
+names; the old files stay ``GRACE_US`` for readers that have them open. Keeps nothing. A failure leaves the old
+segments in force (the new file is an orphan) and is raised.
 """
 
 from collections import defaultdict

@@ -28,12 +28,14 @@ def build_app(
 ) -> AppT:
     """Build the app of ``role``. Tables live in RocksDB under ``var/faust/``, a folder for each worker."""
     servers = deployment.bootstrap().split(",")
+    data = deployment.var / "faust" / f"{deployment.topic_prefix}{role}-{deployment.worker}"
+    data.mkdir(parents=True, exist_ok=True)
     return faust.App(
         group_of(role, deployment),
         loop=loop,
         broker=";".join(f"kafka://{server.strip()}" for server in servers),
         store="rocksdb://",
-        datadir=str(deployment.var / "faust" / f"{deployment.topic_prefix}{role}-{deployment.worker}"),
+        datadir=str(data),
         broker_client_id=f"penstock-{role}-{deployment.worker}",
         broker_commit_interval=deployment.commit_interval_s,
         broker_session_timeout=deployment.session_timeout_s,

@@ -166,22 +166,24 @@ def so_far(
     log: Log,
     topics: Iterable[str],
     *,
-    partition: int | None = None,
+    key: str | None = None,
     newest: int | None = None,
     within_s: float = 30.0,
     clock_s: Callable[[], float] = time.monotonic,
 ) -> Iterator[Message]:
     """Give what is on the topics at this moment, and end.
 
-    ``partition`` reads that one only. ``newest`` begins so many messages before each partition's end. ``TimeoutError`` after
+    ``key`` reads only the partitions in which its messages are (among others'). ``newest`` begins so many messages before each partition's end. ``TimeoutError`` after
     ``within_s`` s.
     """
     starts: dict[Spot, int] = {}
     left: dict[Spot, int] = {}
     for topic in topics:
-        for number, (first, end) in log.bounds(topic).items():
+        bounds = log.bounds(topic)
+        wanted = None if key is None else partition_of(key, len(bounds))
+        for number, (first, end) in bounds.items():
             begin = first if newest is None else max(first, end - newest)
-            if begin < end and partition in (None, number):
+            if begin < end and wanted in (None, number):
                 starts[topic, number], left[topic, number] = begin, end
     log.begin(starts)
     deadline_s = clock_s() + within_s

@@ -55,13 +55,14 @@ def run_analytics(deployment: Deployment, environ: Mapping[str, str]) -> None:
 
 def run_models(deployment: Deployment, environ: Mapping[str, str]) -> None:
     """Run the embedded model server."""
-    from agents.model_server.serving import serve
+    from agents.model_server.server import serve
 
     del environ
     serve("127.0.0.1", 0, deployment.models_folder, run_file=deployment.run_folder / "models.json")
 
 
-ROLES: dict[str, Callable[[Deployment, Mapping[str, str]], None]] = {
+Run = Callable[[Deployment, Mapping[str, str]], None]
+ROLES: dict[str, Run] = {
     "models": run_models,
     "router": run_router,
     "generator": run_generator,
@@ -83,6 +84,14 @@ def _run_stage(build: Callable[[], Stage]) -> None:
     worker.execute_from_commandline()
 
 
+def _is_for_the_operator(error: Exception) -> bool:
+    """Whether the error's own sentence says what to do, so that a traceback would only hide it."""
+    from agents.encoding.artefacts import EncodingError
+    from agents.loading.problems import InvalidFile
+
+    return isinstance(error, PenstockError | InvalidFile | EncodingError)
+
+
 def main(arguments: list[str]) -> int:
     """Run the role that the arguments name; the exit status."""
     role = arguments[0] if arguments else ""
@@ -93,7 +102,9 @@ def main(arguments: list[str]) -> int:
     configure(deployment.log_level)
     try:
         ROLES[role](deployment, dict(os.environ))
-    except PenstockError as error:
+    except Exception as error:
+        if not _is_for_the_operator(error):
+            raise
         sys.stderr.write(f"{error}\n")
         return UNUSABLE
     return 0

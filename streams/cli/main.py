@@ -11,7 +11,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from streams.cli import dead_letters, doctor, drawing, explaining, overrides, profiles, running, sending, sql, tailing, workflows
+from streams.cli import (
+    dead_letters,
+    doctor,
+    drawing,
+    explaining,
+    overrides,
+    profiles,
+    running,
+    sending,
+    sql,
+    tailing,
+    workflows,
+)
 from streams.cli.printing import INTERRUPTED, status_of
 
 

@@ -69,7 +69,9 @@ def checked_name(name: str) -> str:
     """Give the name back. ``Failure`` (status 2) where there is no such override."""
     if name not in NAMES:
         raise Failure(
-            f"There is no override {name!r}.{nearest(name, NAMES)}", remedy=f"There are {', '.join(NAMES)}.", status=USAGE
+            f"There is no override {name!r}.{nearest(name, NAMES)}",
+            remedy=f"There are {', '.join(NAMES)}.",
+            status=USAGE,
         )
     return name
 

@@ -127,7 +127,10 @@ def status_of(error: BaseException) -> int | None:
         _complain(error.what, error.remedy)
         return TIMED_OUT if _broker_is_away(error) else FAILED
     if isinstance(error, TimeoutError):
-        _complain(str(error) or "It took too long.", "Ask again with a longer --timeout; `penstock doctor` shows what is down.")
+        _complain(
+            str(error) or "It took too long.",
+            "Ask again with a longer --timeout; `penstock doctor` shows what is down.",
+        )
         return TIMED_OUT
     return _status_of_others(error)
 
@@ -142,10 +145,14 @@ def _status_of_others(error: BaseException) -> int | None:
         note(str(error))
         return FAILED
     if names & {"KafkaError", "KafkaConnectionError", "KafkaException"}:
-        _complain(f"The broker does not answer: {error}.", "Start it (`penstock up`), or correct PENSTOCK_BOOTSTRAP_SERVERS.")
+        _complain(
+            f"The broker does not answer: {error}.", "Start it (`penstock up`), or correct PENSTOCK_BOOTSTRAP_SERVERS."
+        )
         return TIMED_OUT
     if "ValidationError" in names and type(error).__module__.startswith("pydantic"):
-        _complain(f"A PENSTOCK_ variable has a wrong value: {error}", "Correct it; the page on configuration lists them all.")
+        _complain(
+            f"A PENSTOCK_ variable has a wrong value: {error}", "Correct it; the page on configuration lists them all."
+        )
         return USAGE
     return None
 

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streams.cli.printing import TIMED_OUT, USAGE, Failure, event_json, nearest, note, say, say_json, show_table, usd, when
+from streams.cli.printing import (
+    TIMED_OUT,
+    USAGE,
+    Failure,
+    event_json,
+    nearest,
+    note,
+    say,
+    say_json,
+    show_table,
+    usd,
+    when,
+)
 from streams.cli.surroundings import AsJson, Surroundings, reading, surroundings
 
 if TYPE_CHECKING:
@@ -43,7 +55,14 @@ def list_profiles(ctx: typer.Context, as_json: AsJson = False) -> None:
         say("nothing was learned yet: the built-in rules answer")
     else:
         rows = [
-            (p.scope, p.version, p.kind + (", held" if p.scope in held else ""), p.evidence.requests, p.evidence.rated, p.sentence)
+            (
+                p.scope,
+                p.version,
+                p.kind + (", held" if p.scope in held else ""),
+                p.evidence.requests,
+                p.evidence.rated,
+                p.sentence,
+            )
             for p in ordered
         ]
         show_table(("scope", "version", "kind", "requests", "rated", "what is new"), rows)
@@ -102,7 +121,9 @@ def rollback(
         history = _history(log, scope)
         if to and to not in history:
             raise _no_version(scope, to, history)
-        effect = _order(around, log, order, wait_s=wait, is_effect=lambda p: p.scope == scope and p.restored_version == to)
+        effect = _order(
+            around, log, order, wait_s=wait, is_effect=lambda p: p.scope == scope and p.restored_version == to
+        )
     _report(order, effect, as_json=as_json)
     if effect is None:
         raise Failure(
@@ -167,7 +188,9 @@ def _history(log: "Log", scope: str) -> dict[int, "ProfileUpdated"]:
 
 def _no_version(scope: str, version: int, history: dict[int, "ProfileUpdated"]) -> Failure:
     return Failure(
-        f"{scope} has no version {version}.", remedy=f"It has {min(history)} to {max(history)}; 0 is the built-in rules.", status=USAGE
+        f"{scope} has no version {version}.",
+        remedy=f"It has {min(history)} to {max(history)}; 0 is the built-in rules.",
+        status=USAGE,
     )
 
 
@@ -186,7 +209,9 @@ def _held(log: "Log") -> set[str]:
     return held
 
 
-def _order(around: Surroundings, log: "Log", order: "Record", *, wait_s: float, is_effect: Any) -> "ProfileUpdated | None":
+def _order(
+    around: Surroundings, log: "Log", order: "Record", *, wait_s: float, is_effect: Any
+) -> "ProfileUpdated | None":
     """Publish the order, and wait for the first profile after it that is its effect."""
     from schemas import ProfileUpdated
     from streams.codec import Codec
@@ -220,18 +245,24 @@ def _report(order: "Record", effect: "ProfileUpdated | None", *, as_json: bool) 
 
 def _print_profile(profile: "ProfileUpdated") -> None:
     evidence = profile.evidence
-    say(f"{profile.scope} version {profile.version} ({profile.kind}, parent {profile.parent}), {when(profile.occurred_at_us)}")
+    say(
+        f"{profile.scope} version {profile.version} ({profile.kind}, parent {profile.parent}), {when(profile.occurred_at_us)}"
+    )
     say(profile.sentence)
     say(f"evidence: {evidence.requests} requests, {evidence.rated} rated; learner {profile.learner}")
     for change in profile.optimizations:
         say(f"changed: {change.sentence}")
     for switch in profile.graph_off:
-        say(f"graph lookups off for {switch.content_type}: gain {switch.gain:.3f} at {switch.latency_ratio:.2f} times the latency")
+        say(
+            f"graph lookups off for {switch.content_type}: gain {switch.gain:.3f} at {switch.latency_ratio:.2f} times the latency"
+        )
     since = {(each.content_type, each.band, each.strategy): each.since_version for each in profile.incumbents}
     rows = []
     for b in profile.beliefs:
         key = (b.content_type, b.band, b.strategy)
         answers = f"since {since[key]}" if key in since else ""
         quality = f"{b.quality:.3f} ± {b.quality_sd:.3f}"
-        rows.append((b.content_type, b.band, b.strategy, b.requests, quality, usd(b.cost_usd), f"{b.latency_ms:.0f}", answers))
+        rows.append(
+            (b.content_type, b.band, b.strategy, b.requests, quality, usd(b.cost_usd), f"{b.latency_ms:.0f}", answers)
+        )
     show_table(("content type", "band", "strategy", "requests", "quality", "cost", "ms", "answers"), rows)

@@ -37,7 +37,8 @@ def add_to(app: typer.Typer) -> None:
 def up(
     ctx: typer.Context,
     workers: Annotated[
-        list[str] | None, typer.Option(metavar="ROLE=N", help="How many workers of a role, instead of one; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="ROLE=N", help="How many workers of a role, instead of one; may be repeated."),
     ] = None,
     port: Annotated[int | None, typer.Option(help="The broker's port; by default a free one.")] = None,
     as_json: AsJson = False,
@@ -135,7 +136,9 @@ def parsed_workers(stated: list[str]) -> dict[str, int]:
     for each in stated:
         role, _, number = each.partition("=")
         if role not in STAGES:
-            raise Failure(f"There is no role {role!r} to scale; {', '.join(STAGES)}.{nearest(role, STAGES)}", status=USAGE)
+            raise Failure(
+                f"There is no role {role!r} to scale; {', '.join(STAGES)}.{nearest(role, STAGES)}", status=USAGE
+            )
         if not number.isdigit() or int(number) < 1:
             raise Failure(f"{each!r} should be {role}=N, with N from 1.", status=USAGE)
         if role == "analytics" and int(number) > 1:
@@ -174,7 +177,9 @@ def _tell(as_json: bool, what: str, about: str, **more: Any) -> None:
 def _teller(*, as_json: bool) -> "Callable[[Happened], None]":
     def tell(happened: "Happened") -> None:
         about = f"{happened.role}-{happened.number}"
-        _tell(as_json, happened.what, about, pid=happened.pid, restarts=happened.restarts or None, detail=happened.detail)
+        _tell(
+            as_json, happened.what, about, pid=happened.pid, restarts=happened.restarts or None, detail=happened.detail
+        )
 
     return tell
 
@@ -186,7 +191,14 @@ def _show_addresses(deployment: "Deployment", broker: "RunningBroker", *, as_jso
     with suppress(Unconfigured):
         models = deployment.embedded_models_url()
     if as_json:
-        _tell(True, "ready", "everything", broker=broker.bootstrap_servers, models=models, logs=str(deployment.logs_folder))  # noqa: FBT003
+        _tell(
+            True,
+            "ready",
+            "everything",
+            broker=broker.bootstrap_servers,
+            models=models,
+            logs=str(deployment.logs_folder),
+        )  # noqa: FBT003
         return
     say(f"broker   {broker.bootstrap_servers}")
     if models is not None:

@@ -97,7 +97,9 @@ def feedback(
     ctx: typer.Context,
     request_id: Annotated[str, typer.Argument(help="The request that was answered.")],
     kind: Annotated[Kind, typer.Option(help="What kind of signal.")] = "rating",
-    value: Annotated[float, typer.Option(help="rating 1 to 5, thumb 0 or 1, edit 0 to 1 (share changed), retry 1, abandon 1.")] = 1,
+    value: Annotated[
+        float, typer.Option(help="rating 1 to 5, thumb 0 or 1, edit 0 to 1 (share changed), retry 1, abandon 1.")
+    ] = 1,
     conversation: Annotated[str | None, typer.Option(help="Its conversation; by default one of its own.")] = None,
     tenant: Annotated[str, typer.Option(help="Who asked.")] = "default",
     comment: Annotated[str | None, typer.Option(help="A word about it.")] = None,
@@ -109,7 +111,9 @@ def feedback(
     """
     low, high = RANGES[kind]
     if not low <= value <= high or (kind == "thumb" and value not in (low, high)):
-        raise Failure(f"A {kind} is {low:g}" + (f" to {high:g}" if high > low else "") + f", not {value:g}.", status=USAGE)
+        raise Failure(
+            f"A {kind} is {low:g}" + (f" to {high:g}" if high > low else "") + f", not {value:g}.", status=USAGE
+        )
     around = surroundings(ctx)
 
     async def publish() -> Any:
@@ -203,12 +207,11 @@ async def _asked(
 def _plan_of(around: Surroundings, response: "ResponseReady | ResponseFailed") -> "RequestRouted | None":
     from schemas import RequestRouted
     from streams.codec import Codec
-    from streams.following import partition_of, seen, so_far
+    from streams.following import seen, so_far
 
     codec = Codec()
     with reading(around) as log:
-        partition = partition_of(response.conversation_id, len(log.bounds("routing")))
-        for message in so_far(log, ["routing"], partition=partition, newest=_RECENT_PLANS):
+        for message in so_far(log, ["routing"], key=response.conversation_id, newest=_RECENT_PLANS):
             if message.key == response.conversation_id.encode():
                 event = seen(message, codec).event
                 if isinstance(event, RequestRouted) and event.event_id == response.routing_id:

@@ -30,7 +30,9 @@ def tail(
     topic: Annotated[str, typer.Argument(help="A topic of `penstock topology`, without prefix.")],
     begin: Annotated[
         str | None,
-        typer.Option("--from", metavar="beginning|end|-N", help="Where to begin; -N is N events before the end. [default: end]"),
+        typer.Option(
+            "--from", metavar="beginning|end|-N", help="Where to begin; -N is N events before the end. [default: end]"
+        ),
     ] = None,
     follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Whether to wait for more.")] = True,
     limit: Annotated[int | None, typer.Option(min=1, help="End after so many events.")] = None,

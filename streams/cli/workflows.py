@@ -75,7 +75,9 @@ def list_workflows(ctx: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         say_json([workflow.model_dump(mode="json") for workflow in workflows.values()])
         return
-    rows = [(each.name, each.version, ", ".join(node.id for node in each.workflow.nodes)) for each in workflows.values()]
+    rows = [
+        (each.name, each.version, ", ".join(node.id for node in each.workflow.nodes)) for each in workflows.values()
+    ]
     show_table(("workflow", "version", "nodes"), rows)
 
 

@@ -115,10 +115,12 @@ def read_all(deployment: Deployment, topic: str, expected: int) -> list[Record]:
     consumer.assign([TopicPartition(name, p, OFFSET_BEGINNING) for p in partitions])
     found: list[Record] = []
     try:
-        eventually(
-            lambda: found.extend(CODEC.decode(m.value()) for m in consumer.consume(100, 0.2)) or len(found) >= expected,
-            30,
-        )
+
+        def enough() -> bool:
+            found.extend(CODEC.decode(message.value()) for message in consumer.consume(100, 0.2))
+            return len(found) >= expected
+
+        eventually(enough, 30)
     finally:
         consumer.close()
     return found

@@ -18,9 +18,7 @@ NAMES = ["penstock-lexical", "penstock-static", "penstock-minilm"]
 
 
 def passage(text: str, heading: str = "", number: int = 1) -> Passage:
-    return Passage(
-        passage_id=f"d.md#{number}", document_id="d.md", title="Dam", heading=heading, text=text
-    )
+    return Passage(passage_id=f"d.md#{number}", document_id="d.md", title="Dam", heading=heading, text=text)
 
 
 PASSAGES = [
@@ -103,9 +101,7 @@ def test_a_short_question_is_read_with_the_one_before(models, name):
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(question=st.text(max_size=80), text=st.text(max_size=200), limit=st.integers(1, 300))
-def test_any_text_gets_an_answer_within_the_length_and_the_same_again(
-    models, name, question, text, limit
-):
+def test_any_text_gets_an_answer_within_the_length_and_the_same_again(models, name, question, text, limit):
     passages = [passage(text), *PASSAGES]
     found = answer(models[name], question, passages, [], limit)
     assert 0 < len(found) <= limit

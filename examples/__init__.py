@@ -1,0 +1,1 @@
+"""Examples: workflows to start from, and the demo."""
