@@ -15,6 +15,7 @@ crash or a rebalance, so it must recognise a repeat by the event's id.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from schemas import DeadLettered, Record
@@ -50,6 +51,10 @@ class Origin:
     value: bytes | None
 
 
+current_origin: ContextVar[Origin] = ContextVar("current_origin")
+"""The message whose event is being handled: for a handler that must know the partition or keep the bytes."""
+
+
 class Delivery:
     """Carries messages to a handler on behalf of one role."""
 
@@ -82,9 +87,11 @@ class Delivery:
         """
         begun_us = self._clock()
         self.in_flight += 1
+        handled = current_origin.set(origin)
         try:
             await self._take_in(origin, handle, give_up)
         finally:
+            current_origin.reset(handled)
             self.in_flight -= 1
             took_ms = (self._clock() - begun_us) / 1_000
             self.handling_ms_sum += took_ms

@@ -112,10 +112,6 @@ class Time:
         await asyncio.sleep(0)
 
 
-Behaviour = Callable[[float], Answer | CallFailed]
-"""What a model does with a call that may take so many seconds."""
-
-
 def answer(text: str = "Here.", cost_usd: float = 0.001, **more: Any) -> Answer:
     return Answer(
         text=text, finish_reason="stop", input_tokens=7, output_tokens=2, cpu_seconds=None, cost_usd=cost_usd, **more

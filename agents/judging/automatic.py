@@ -14,12 +14,12 @@ A sentence without content words is left out. Without a passage support is 0; wi
 without content words is compared by nearness alone. An answer that says that it cannot answer has at most
 ``REFUSAL_RELEVANCE``: it repeats the question's words and says nothing about it.
 
-LOW and HIGH belong to the static encoder, on eight questions and answers of our own: the cosine of a question with the answers to the others
-was 0.10 in the mean (nine in ten under 0.26), with its own 0.64 in the median and 0.87 at most. Trap: stems and refusals know English only; elsewhere the words count as they are.
+LOW and HIGH belong to the static encoder. On eight questions and answers of our own the cosine of a question with the answers to
+the others was 0.10 in the mean (nine in ten under 0.26), with its own answer 0.64 in the median and 0.87 at most. Trap: stems
+and refusals know English only; elsewhere the words count as they are.
 """
 
 import re
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Final
 
@@ -41,29 +41,34 @@ MOST_CHARACTERS: Final = 8_000
 """Characters of a question, a sentence or a passage that are looked at, the first ones."""
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?")
-_STOP_WORDS: Final = frozenset(
-    """
-    a about after again all also am an and any are as at be because been before being but by can could did do does doing
-    done for from had has have having he her here hers him his how i if in into is it its itself just may me might mine more most must
-    my no nor not of off on once one only or other our ours out over own please said same shall she should so some such than that the
-    their theirs them then there these they this those through to too under until up us very was we were what when where which while
-    who whom whose why will with would yes yet you your yours
-    """.split()
+
+
+def _words(spaced: str) -> frozenset[str]:
+    return frozenset(spaced.split())
+
+
+_STOP_WORDS: Final = _words(
+    "a about after again all also am an and any are as at be because been before being but by can could did do does doing done "
+    "for from had has have having he her here hers him his how i if in into is it its itself just may me might mine more most "
+    "must my no nor not of off on once one only or other our ours out over own please said same shall she should so some such "
+    "than that the their theirs them then there these they this those through to too under until up us very was we were what "
+    "when where which while who whom whose why will with would yes yet you your yours"
 )
-_REFUSALS: Final = (
-    re.compile(
-        r"\b(?:i|we)(?:['\u2019]m|['\u2019]re| am| are)? (?:\w+ )?"
-        r"(?:do not|don['\u2019]t|cannot|can['\u2019]t|can not|could not|couldn['\u2019]t|did not|didn['\u2019]t|unable|not able|have no|not sure)\b"
-        r".{0,60}\b(?:know|answer|find|found|information|say|tell|help|determine|how|what)\b"
-    ),
-    re.compile(
-        r"\b(?:passages?|documents?|context|sources?|material|texts?|documentation)\b.{0,40}"
-        r"\b(?:do not|don['\u2019]t|does not|doesn['\u2019]t|did not|didn['\u2019]t|never)\s+(?:\w+ )?"
-        r"(?:say|contain|mention|answer|include|provide|cover|state|tell|explain|describe)\b"
-    ),
-    re.compile(r"^(?:sorry|unfortunately)?\W*(?:there is |there['\u2019]s )?(?:no|not enough) (?:\w+ )?(?:information|answer)\b"),
-    re.compile(r"^(?:sorry|unfortunately)?\W*(?:unable|not able) to (?:answer|find|say|tell|help|determine)\b"),
-    re.compile(r"^(?:sorry|unfortunately)?\W*(?:this|that|the question|your question) (?:cannot|can['\u2019]t|could not) be answered\b"),
+_NOT = r"(?:do not|don't|does not|doesn't|did not|didn't|cannot|can't|can not|could not|couldn't|never)"
+_GIVEN = r"(?:passages?|documents?|context|sources?|material|text|documentation)"
+_SAYS = r"(?:say|contain|mention|answer|include|provide|cover|state|tell|explain|describe)"
+_OPENING = r"^(?:sorry|unfortunately)?\W*"
+_REFUSALS: Final = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"\b(?:i|we) (?:\w+ )?{_NOT} (?:\w+ ){{0,4}}(?:know|answer|find|say|tell|help|determine)\b",
+        r"\b(?:i|we)(?:'m| am|'re| are) (?:\w+ )?(?:unable|not able|not sure)\b",
+        r"\b(?:i|we) (?:have|found|find) (?:no|nothing|not enough)\b",
+        rf"\b{_GIVEN}\b.{{0,40}}\b{_NOT} (?:\w+ )?{_SAYS}\b",
+        rf"{_OPENING}(?:there is |there's )?(?:no|not enough) (?:\w+ )?(?:information|answer)\b",
+        rf"{_OPENING}(?:unable|not able) to (?:answer|find|say|tell|help|determine)\b",
+        rf"{_OPENING}(?:this|that|the question|your question) {_NOT} be answered\b",
+    )
 )
 _SENTENCES_OF_A_REFUSAL: Final = 2
 
@@ -103,7 +108,8 @@ def content_words(text: str) -> frozenset[str]:
 
 def says_it_cannot_answer(answer: str) -> bool:
     """Say whether an answer begins by declining to answer."""
-    opening = [each.lower() for each in sentences(answer[:MOST_CHARACTERS])[:_SENTENCES_OF_A_REFUSAL]]
+    plain = answer[:MOST_CHARACTERS].replace("\u2019", "'")
+    opening = [each.lower() for each in sentences(plain)[:_SENTENCES_OF_A_REFUSAL]]
     return any(pattern.search(each) for each in opening for pattern in _REFUSALS)
 
 

@@ -1,12 +1,12 @@
 """What the evaluator remembers of a request, and what waits: for its time, or for the answer that it is about.
 
-In: facts about one request, in any order: its answer (or that there is none), the scores of its generations, feedback. Out: what is
-remembered after each, how a feedback ends, the next reward. Kept: ``Remembered``, a value, numbers and ids only; ``WaitingList``, an
-index in memory, rebuilt from what is stored. Fails nowhere but for bytes that are not ours (``msgspec.DecodeError``). Pure.
+In: facts about one request, in any order: its answer (or that there is none), the scores of its generations, feedback. Out: what
+is remembered after each, how a feedback ends, the next reward. Kept: ``Remembered``, a value of numbers and ids only, and
+``WaitingList``, an index in memory, rebuilt from what is stored. Fails with ``ValueError`` where a caller did not ask first. Pure.
 
-The automatic reward is computed as soon as answer and scores are known, is dated at the moment at which it is due, and waits. Whether it
-was published needs no note: before it is due it cannot have been, and feedback that comes after that moment makes the next revision.
-A reward from feedback is remembered before it is published, so a crash publishes the same one again, never another.
+The automatic reward is computed as soon as answer and scores are known; it is dated at the moment at which it is due, and waits.
+Whether it was published needs no note: before it is due it cannot have been, and feedback that comes after that moment makes the
+next revision. A reward from feedback is remembered before it is published, so a crash publishes the same one again, never another.
 """
 
 import heapq
@@ -48,7 +48,7 @@ class Remembered(msgspec.Struct, frozen=True):
 
     since_us: int
     answer: Answer | None = None
-    scores: dict[str, Scores] = {}  # noqa: RUF012 - msgspec copies an empty default
+    scores: dict[str, Scores] = {}
     signals: tuple[Signal, ...] = ()
     feedback_ids: tuple[str, ...] = ()
     revision: int = NO_REWARD

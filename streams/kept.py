@@ -1,0 +1,125 @@
+"""Tables that survive the process: bytes by key, in RocksDB here and in a changelog on the broker.
+
+In: keys and values, by partition. Out: the same, after a crash, and on another worker after a rebalance. Keeps both. Fails with
+``NotOurs`` where the partition went to another worker meanwhile, and with the broker's error where the changelog was not written.
+
+Faust writes to a table only while an event is iterated over, because the event says which partition. So ``put`` is for handlers;
+``remove``, ``get`` and ``values`` work in a timer as well, by Faust's public parts: the store's own deletion, and a message without
+a value to the changelog. What is written is written here first: a changelog that is behind catches up by the event's redelivery.
+
+The operator's trap: during a rebalance the tables are incomplete. Wait for ``Ownership.wait_settled`` before deciding anything by
+them; ``put`` and ``remove`` wait themselves.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from faust.types import TP, AppT
+
+_SETTLING_POLL_S = 0.05
+_OPTIONS = {"write_buffer_size": 4 * 1024**2, "max_write_buffer_number": 2, "block_cache_size": 8 * 1024**2}
+
+
+class NotOurs(Exception):
+    """The partition is another worker's now, which gets its events again."""
+
+
+class Kept(Protocol):
+    """A table of bytes by partition that survives the process."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Give what is kept, or None."""
+
+    async def put(self, partition: int, key: bytes, value: bytes) -> None:
+        """Keep it, here and on the broker; only while an event of that partition is handled. ``NotOurs``."""
+
+    async def remove(self, partition: int, key: bytes) -> None:
+        """Keep it no longer, here and on the broker; at any time. ``NotOurs``."""
+
+    def values(self) -> Iterator[bytes]:
+        """Give everything that is kept in this worker's partitions."""
+
+
+class Owning(Protocol):
+    """Which partitions are this worker's."""
+
+    async def wait_settled(self, partition: int) -> None:
+        """Return when no rebalance is under way and the partition is this worker's; else ``NotOurs``."""
+
+    def is_settled(self) -> bool:
+        """Whether no rebalance is under way, and the tables are complete."""
+
+
+class Ownership:
+    """Which partitions of ``topic`` (its name on the broker) this worker holds."""
+
+    def __init__(self, app: AppT, topic: str) -> None:
+        self._app: Any = app
+        self._topic = topic
+
+    def is_settled(self) -> bool:
+        """Whether no rebalance is under way and the tables are complete."""
+        return bool(not self._app.rebalancing and self._app.tables.actives_ready and self._app.flow_control.is_active())
+
+    async def wait_settled(self, partition: int) -> None:
+        """Return when no rebalance is under way and ``partition`` is this worker's; ``NotOurs`` where it is not."""
+        while not self.is_settled():  # Faust has no event for it: its own is never cleared again
+            if self._app.should_stop:
+                raise NotOurs
+            await asyncio.sleep(_SETTLING_POLL_S)
+        if TP(self._topic, partition) not in self._app.consumer.assignment():
+            raise NotOurs
+
+
+class KeptTable:
+    """One table of the app, with as many partitions as the topics that it is written from."""
+
+    def __init__(
+        self,
+        app: AppT,
+        name: str,
+        *,
+        partitions: int,
+        ownership: Ownership,
+        kept_s: float | None = None,
+        topic_config: Mapping[str, str] | None = None,
+    ) -> None:
+        """``kept_s``: after so many seconds RocksDB and the changelog may forget an entry; None keeps it until it is removed."""
+        self._ownership = ownership
+        options: dict[str, Any] = dict(_OPTIONS)
+        config = dict(topic_config or {})
+        if kept_s is not None:
+            options["ttl"] = max(1, int(kept_s))
+            config |= {"cleanup.policy": "compact,delete", "retention.ms": str(max(1_000, int(kept_s * 1_000)))}
+        self._table: Any = app.Table(
+            name,
+            key_type=bytes,
+            value_type=bytes,
+            partitions=partitions,
+            options=options,
+            extra_topic_configs=config,
+        )
+
+    def get(self, key: bytes) -> bytes | None:
+        """Give what is kept, or None; in a handler of the event's partition, in a timer of any."""
+        found: bytes | None = self._table.data.get(key)
+        return found
+
+    async def put(self, partition: int, key: bytes, value: bytes) -> None:
+        """Keep it; returns when the broker has it too. Only while an event of ``partition`` is handled."""
+        await self._ownership.wait_settled(partition)
+        if self._table.partition_for_key(key) != partition:
+            raise ValueError(f"An event of another partition than {partition} is being handled.")
+        self._table.data[key] = value
+        await self._table.send_changelog(partition, key, value)
+
+    async def remove(self, partition: int, key: bytes) -> None:
+        """Keep it no longer; returns when the broker knows. At any time."""
+        await self._ownership.wait_settled(partition)
+        del self._table.data[key]
+        await self._table.send_changelog(partition, key, None, value_serializer="raw")
+
+    def values(self) -> Iterator[bytes]:
+        """Give everything that is kept in this worker's partitions."""
+        yield from self._table.data.values()
