@@ -1,9 +1,9 @@
 """The evaluator: answers and feedback in, rewards out.
 
-In: ``GenerationCompleted`` from ``generation``, terminal responses from ``responses``, ``FeedbackGiven`` from ``feedback``; of one
-request in any order. Out: ``RewardComputed`` to ``rewards``, for each feedback that counts, and once without, if
-``rating_wait_s`` passed first. Keeps two tables (``agents.judging.waiting``): ``answered``, what feedback needs of a request, and ``waiting``, all
-that the timer looks at. Feedback for nobody, late or out of range ends in the dead letters with its own code.
+In: ``GenerationCompleted`` from ``generation``, terminal responses from ``responses``, ``FeedbackGiven`` from ``feedback``; of
+one request in any order. Out: ``RewardComputed`` to ``rewards``, for each feedback that counts, and once without, if
+``rating_wait_s`` passed first. Keeps two tables (``agents.judging.waiting``): ``answered``, what feedback needs of a request, and
+``waiting``, all that the timer looks at. Feedback for nobody, late or out of range ends in the dead letters with its own code.
 
 Crashes: what waits is stored before the event that it came from is acknowledged, and removed after it was acted upon; a
 reward from feedback is stored before it is published. So nothing is lost, and a repeat is the same event. The operator's trap:
@@ -315,10 +315,15 @@ class Evaluator:
         return score(material, self._encoder.encode(material.texts))
 
     def _listed(self) -> WaitingList:
+        """The list, read from the table where it must be. Held feedback then waits anew: its answer may be among the backlog."""
         if self._list is None:
             self._list = WaitingList()
+            held_until_us = self._clock() + self._times.orphan_wait_us
             for raw in self._waiting.values():
-                self._list.add(msgspec.msgpack.decode(raw, type=Waiting))
+                waiting = msgspec.msgpack.decode(raw, type=Waiting)
+                if waiting.automatic is None:
+                    waiting = msgspec.structs.replace(waiting, due_us=held_until_us)
+                self._list.add(waiting)
         return self._list
 
     @asynccontextmanager

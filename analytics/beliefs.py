@@ -19,7 +19,6 @@ automatic score counts ``AUTOMATIC_SHARE`` of a user's rating.
 Cost and latency. Means, shrunk towards those of the strategy, these towards the tier's, these towards the prior's.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -116,13 +115,14 @@ def learn(catalogue: Catalogue, content_types: Sequence[str], seen: Mapping[Cell
     cells: list[Cell] = [(t, b, s.id) for t in content_types for b in BANDS for s in catalogue.strategies]
     design = _Design()
     rows = {cell: design.row(cell[0], cell[1], catalogue.strategy(cell[2])) for cell in (*cells, *observed)}
-    means, deviations = _quality(catalogue, design, rows, observed, cells)
+    posterior = _quality(catalogue, design, rows, observed, cells)
     money = _Shrunk(catalogue, observed, cost=True)
     time = _Shrunk(catalogue, observed, cost=False)
     return {
         cell: Estimate(
-            quality=min(1.0, max(0.0, means[i])),
-            quality_sd=deviations[i],
+            quality=min(1.0, max(0.0, posterior.means[i])),
+            quality_sd=posterior.deviations[i],
+            gap_sd=posterior.gap_deviations[i],
             cost_usd=money.mean(cell),
             latency_ms=time.mean(cell),
             requests=observed[cell].requests if cell in observed else 0,
@@ -141,13 +141,22 @@ def variance_of_a_reward(observed: Iterable[Sums]) -> float:
     return max(squares / freedom, 1e-4)
 
 
+@dataclass(frozen=True)
+class _Posterior:
+    """By cell: the mean, its standard deviation, and that of its difference to the best cell of the same kind."""
+
+    means: list[float]
+    deviations: list[float]
+    gap_deviations: list[float]
+
+
 def _quality(
     catalogue: Catalogue,
     design: _Design,
     rows: Mapping[Cell, list[int]],
     observed: Mapping[Cell, Sums],
     cells: Sequence[Cell],
-) -> tuple[list[float], list[float]]:
+) -> _Posterior:
     size = len(design.columns)
     precision: npt.NDArray[np.float64] = np.diag(np.array(design.precision))
     shift = np.zeros(size)
@@ -160,12 +169,18 @@ def _quality(
         shift[index] += weight * residual
     covariance = np.linalg.inv(precision)
     effects = covariance @ shift
-    means, deviations = [], []
-    for cell in cells:
-        index = rows[cell]
-        means.append(_prior(catalogue, cell).quality + float(effects[index].sum()))
-        deviations.append(math.sqrt(max(float(covariance[np.ix_(index, index)].sum()), 0.0)))
-    return means, deviations
+    indicators = np.zeros((len(cells), size))
+    for i, cell in enumerate(cells):
+        indicators[i, rows[cell]] = 1.0
+    means = np.array([_prior(catalogue, cell).quality for cell in cells]) + indicators @ effects
+    spread = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", indicators, covariance, indicators), 0.0))
+    gaps = np.zeros(len(cells))
+    size_of_kind = len(catalogue.strategies)
+    for start in range(0, len(cells), size_of_kind):
+        kind = slice(start, start + size_of_kind)
+        contrast = indicators[kind] - indicators[start + int(np.argmax(means[kind]))]
+        gaps[kind] = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", contrast, covariance, contrast), 0.0))
+    return _Posterior(means.tolist(), spread.tolist(), gaps.tolist())
 
 
 def _prior(catalogue: Catalogue, cell: Cell) -> Estimate:

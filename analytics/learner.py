@@ -180,6 +180,7 @@ class ProfileLearner:
                     requests=estimates[t, b, s.id].requests,
                     quality=estimates[t, b, s.id].quality,
                     quality_sd=estimates[t, b, s.id].quality_sd,
+                    gap_sd=estimates[t, b, s.id].gap_sd,
                     cost_usd=estimates[t, b, s.id].cost_usd,
                     latency_ms=estimates[t, b, s.id].latency_ms,
                 )

@@ -100,14 +100,14 @@ def _successor(
     limit = policy.threshold(floor, of_kind)
     able = [
         name
-        for name in policy.safe(of_kind, limit)
+        for name in policy.safe(of_kind, floor)
         if name != incumbent and _requests(seen, content_type, name) >= LEAST_REQUESTS
     ]
     if not able:
         return None
     best = max(able, key=lambda name: policy.value(of_kind[name]))
     current = of_kind.get(incumbent)
-    if current is None or policy.lower_bound(current) < limit:
+    if current is None or current.quality < limit:
         return best
     per_cost = (of_kind[best].quality / of_kind[best].cost_usd) / (current.quality / current.cost_usd)
     return best if per_cost > 1.0 + policy.LEAD else None

@@ -1,7 +1,7 @@
 """Puts the analytics process together: storage, reader, learner, consumer.
 
-In: the deployment. Out: an ``AnalyticsConsumer`` ready to run. Keeps nothing. Fails with ``InvalidFile`` for a mistake in a file, and with
-what the storage says where its folder is in use or was written by a newer version.
+In: the deployment. Out: an ``AnalyticsConsumer`` ready to run. Keeps nothing. Fails with ``InvalidFile`` for a mistake in a
+file, and with what the storage says where its folder is in use or was written by a newer version.
 """
 
 from collections.abc import Mapping

@@ -49,6 +49,8 @@ class GenerationCompleted(Record, frozen=True, kw_only=True):
     """CPU time of the call where the provider states it (the embedded models)."""
     cost_usd: float
     """Price of the call, in US dollars."""
+    usage_estimated: bool = False
+    """True where the provider did not state the usage that the price rests on, and it was estimated."""
     retrieval_ms: float
     """Time to find the passages, in milliseconds."""
     latency_ms: float

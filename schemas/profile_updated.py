@@ -18,6 +18,8 @@ class Belief(Part, frozen=True, kw_only=True):
     """Posterior mean of the reward."""
     quality_sd: float
     """Its standard deviation: uncertainty about the mean, not the spread of rewards."""
+    gap_sd: float
+    """Standard deviation of its difference to the best strategy of the same kind; what a relative floor is held against."""
     cost_usd: float
     """Expected cost of an answer, in US dollars."""
     latency_ms: float

@@ -45,7 +45,7 @@ class Candidate(Part, frozen=True, kw_only=True):
     quality: float
     """Expected reward, in [0, 1]."""
     quality_lower: float
-    """Lower confidence bound of the expected reward."""
+    """Lower confidence bound of the expected reward, as it is held against the floor."""
     cost_usd: float
     """Expected cost of an answer, in US dollars."""
     latency_ms: float

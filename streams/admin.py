@@ -73,3 +73,14 @@ def create_topics(deployment: Deployment, *, partitions: int) -> list[str]:
                 raise
         created.append(name)
     return created
+
+
+def delete_topics(deployment: Deployment) -> list[str]:
+    """Delete every topic whose name begins with the deployment's prefix, which must not be empty; the names deleted."""
+    if not deployment.topic_prefix:
+        raise ValueError("without a prefix these would be all topics of the broker")
+    admin: Any = AdminClient({"bootstrap.servers": deployment.bootstrap()})
+    names = [name for name in admin.list_topics(timeout=TIMEOUT_S).topics if name.startswith(deployment.topic_prefix)]
+    for done in admin.delete_topics(names, operation_timeout=TIMEOUT_S).values() if names else ():
+        done.result()
+    return names

@@ -24,6 +24,7 @@ class Deployment(BaseSettings):
     bootstrap_servers: str | None = None
     topic_prefix: str = ""
     var: Path = ROOT / "var"
+    models: Path | None = None
     environment: str = "production"
     settings: Path = ROOT / "infra" / "penstock.yaml"
     catalogue: Path = ROOT / "infra" / "strategies.yaml"
@@ -43,8 +44,8 @@ class Deployment(BaseSettings):
 
     @property
     def models_folder(self) -> Path:
-        """Prepared encoders."""
-        return self.var / "models"
+        """Prepared encoders: ``PENSTOCK_MODELS``, or ``models`` in the var folder."""
+        return self.models or self.var / "models"
 
     @property
     def analytics_folder(self) -> Path:

@@ -245,6 +245,7 @@ class _Run:
             output_tokens=answer.output_tokens,
             cpu_seconds=answer.cpu_seconds,
             cost_usd=course.cost_usd,
+            usage_estimated=answer.estimated,
             retrieval_ms=found.retrieval_ms,
             latency_ms=_ms(course.begun_us, course.ended_us),
         )

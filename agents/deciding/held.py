@@ -50,7 +50,9 @@ class Profile:
         belief = self.beliefs.get((content_type, band, strategy.id))
         if belief is None:
             return prior_estimate(strategy, catalogue.model_of(strategy), band)
-        return Estimate(belief.quality, belief.quality_sd, belief.cost_usd, belief.latency_ms, belief.requests)
+        return Estimate(
+            belief.quality, belief.quality_sd, belief.gap_sd, belief.cost_usd, belief.latency_ms, belief.requests
+        )
 
     def incumbent(self, catalogue: Catalogue, content_type: str, band: Band) -> str:
         """The strategy that a kind of request is answered with, exploration aside."""

@@ -168,7 +168,7 @@ class Planner:
                 strategy=name,
                 probability=decision.probabilities[name],
                 quality=e.quality,
-                quality_lower=policy.lower_bound(e),
+                quality_lower=policy.lower_bound(e, settings.quality_floor),
                 cost_usd=e.cost_usd,
                 latency_ms=e.latency_ms,
                 requests=e.requests,

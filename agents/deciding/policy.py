@@ -59,9 +59,16 @@ class Decision:
     floor_met: bool
 
 
-def lower_bound(estimate: Estimate) -> float:
-    """The lower confidence bound of the expected quality, q - Z u, at least 0."""
-    return max(0.0, estimate.quality - Z * estimate.quality_sd)
+def lower_bound(estimate: Estimate, floor: Floor) -> float:
+    """The lower confidence bound q - Z u that is held against the floor, at least 0.
+
+    For an absolute floor u is the uncertainty of the quality, for a relative one that of its difference to the best strategy's.
+    """
+    return max(0.0, estimate.quality - Z * _uncertainty(estimate, floor))
+
+
+def _uncertainty(estimate: Estimate, floor: Floor) -> float:
+    return estimate.quality_sd if floor.kind == "absolute" else estimate.gap_sd
 
 
 def value(estimate: Estimate, priority: str = "balanced") -> float:
@@ -79,9 +86,14 @@ def threshold(floor: Floor, estimates: Mapping[str, Estimate]) -> float:
     return floor.threshold(max(estimate.quality for estimate in estimates.values()))
 
 
-def safe(estimates: Mapping[str, Estimate], floor: float) -> tuple[str, ...]:
-    """The strategies whose lower bound meets the floor, in the given order."""
-    return tuple(name for name, estimate in estimates.items() if lower_bound(estimate) >= floor)
+def safe(estimates: Mapping[str, Estimate], floor: Floor, incumbent: str | None = None) -> tuple[str, ...]:
+    """The strategies whose lower bound meets the floor, and the incumbent while its expected quality does, in the given order."""
+    limit = threshold(floor, estimates)
+    return tuple(
+        name
+        for name, estimate in estimates.items()
+        if lower_bound(estimate, floor) >= limit or (name == incumbent and estimate.quality >= limit)
+    )
 
 
 def decide(
@@ -96,10 +108,10 @@ def decide(
     if not estimates:
         raise ValueError("no strategy is eligible")
     limit = threshold(floor, estimates)
-    able = safe(estimates, limit)
+    able = safe(estimates, floor, incumbent)
     own = _exploit(estimates, able, incumbent, priority) if able else _best(estimates)
     if able:
-        own = _with_promising(own, estimates, able, limit, priority)
+        own = _with_promising(own, estimates, able, floor, priority)
     uniform = exploration / len(estimates)
     mixed = {name: (1.0 - exploration) * own.get(name, 0.0) + uniform for name in estimates}
     total = math.fsum(mixed.values())
@@ -112,7 +124,7 @@ def certainly(pick: str, estimates: Mapping[str, Estimate], floor: Floor) -> Dec
     return Decision(
         {name: 1.0 if name == pick else 0.0 for name in estimates},
         limit,
-        lower_bound(estimates[pick]) >= limit,
+        lower_bound(estimates[pick], floor) >= limit,
     )
 
 
@@ -172,12 +184,13 @@ def _with_promising(
     own: Mapping[str, float],
     estimates: Mapping[str, Estimate],
     able: tuple[str, ...],
-    limit: float,
+    floor: Floor,
     priority: str,
 ) -> dict[str, float]:
+    limit = threshold(floor, estimates)
     best_value = max(value(estimates[name], priority) for name in able)
     promising = {
-        name: _normal_cdf((estimate.quality - limit) / max(estimate.quality_sd, _LEAST_SD))
+        name: _normal_cdf((estimate.quality - limit) / max(_uncertainty(estimate, floor), _LEAST_SD))
         for name, estimate in estimates.items()
         if name not in able and value(estimate, priority) > best_value
     }

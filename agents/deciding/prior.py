@@ -35,12 +35,14 @@ HOSTED_LATENCY_MS: dict[Tier, float] = {"simple": 800.0, "balanced": 1_500.0, "p
 class Estimate:
     """What is believed of one strategy for one kind of request.
 
-    ``quality`` is the expected reward in [0, 1], ``quality_sd`` the uncertainty about it, ``requests`` how many rewards of exactly
-    this kind are in it (0: only related ones, or the prior).
+    ``quality`` is the expected reward in [0, 1], ``quality_sd`` the uncertainty about it, ``gap_sd`` the uncertainty about its
+    difference to the best strategy of the same kind (smaller, because what all strategies share cancels out), ``requests`` how many
+    rewards of exactly this kind are in it (0: only related ones, or the prior).
     """
 
     quality: float
     quality_sd: float
+    gap_sd: float
     cost_usd: float
     latency_ms: float
     requests: int = 0
@@ -64,6 +66,7 @@ def prior_estimate(strategy: Strategy, model: Model, band: Band) -> Estimate:
     return Estimate(
         quality=QUALITY_OF_TIER[strategy.tier] - QUALITY_LOST_IN_BAND[band],
         quality_sd=QUALITY_SD,
+        gap_sd=QUALITY_SD,
         cost_usd=cost,
         latency_ms=latency[strategy.tier],
     )

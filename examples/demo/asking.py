@@ -1,7 +1,8 @@
 """Asks the demo's questions and gives the users' feedback, at a steady pace, and counts what comes back.
 
-In: the schedule, an open ``Client``. Out: one ``Answered`` for each request. Keeps what is under way. A request without a terminal response
-in time counts as failed with the code ``no_response``. Duplicates are terminal responses that a plain reader saw again.
+In: the schedule, an open ``Client``. Out: one ``Answered`` for each request. Keeps what is under way. A request without a
+terminal response in time counts as failed with the code ``no_response``. Duplicates are terminal responses that a plain reader
+saw again.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
 """What the demo measures: quality, cost and latency of each quarter and each way to answer, and paired comparisons.
 
-In: one ``Answered`` for each request. Out: plain numbers and mappings for ``var/demo.json``. Keeps nothing. Pure; the bootstrap is seeded.
+In: one ``Answered`` for each request. Out: plain numbers and mappings for ``var/demo.json``. Keeps nothing. Pure; the
+bootstrap is seeded.
 """
 
 import random

@@ -1,7 +1,7 @@
 """The demo's questions, and the order in which they are asked.
 
-In: ``questions.jsonl`` and ``questions_late.jsonl`` beside this file. Out: questions with the key facts that a right answer holds, and a
-seeded schedule. Keeps nothing. Fails with ``ValueError`` naming file and line where a question is malformed.
+In: ``questions.jsonl`` and ``questions_late.jsonl`` beside this file. Out: questions with the key facts that a right answer
+holds, and a seeded schedule. Keeps nothing. Fails with ``ValueError`` naming file and line where a question is malformed.
 """
 
 import random
@@ -58,11 +58,11 @@ def load(path: Path) -> list[Question]:
 
 
 def schedule(known: Sequence[Question], late: Sequence[Question], *, requests: int, seed: int) -> list[list[Asking]]:
-    """Four quarters of the learning workflow, seeded; the last also asks the late questions, and asks each of its questions of the two
-    workflows that do not learn as well.
+    """Four quarters of the learning workflow, seeded; the last also asks the late questions, and asks each of its questions of
+    the two workflows that do not learn as well.
 
-    The first three quarters go through the known questions in shuffled rounds. The last has every late question once and a sample of the
-    known ones.
+    The first three quarters go through the known questions in shuffled rounds. The last has every late question once and a
+    sample of the known ones.
     """
     order = random.Random(seed)
     size = requests // 4
@@ -72,7 +72,10 @@ def schedule(known: Sequence[Question], late: Sequence[Question], *, requests: i
         stream.extend((turn, question) for question in order.sample(list(known), len(known)))
         turn += 1
     quarters = [
-        [Asking(WORKFLOW, quarter + 1, turn, question) for turn, question in stream[quarter * size : (quarter + 1) * size]]
+        [
+            Asking(WORKFLOW, quarter + 1, turn, question)
+            for turn, question in stream[quarter * size : (quarter + 1) * size]
+        ]
         for quarter in range(3)
     ]
     repeated = stream[3 * size : 4 * size - len(late)]

@@ -1,7 +1,7 @@
 """The simulated users: they rate an answer by the key facts that stand in it.
 
-In: a question and an answer. Out: the share of its facts found in the answer's first ``READ_CHARACTERS`` characters, in [0, 1], and the
-rating from 1 to 5 that says it. Keeps nothing, draws nothing at random but who rates at all. Pure.
+In: a question and an answer. Out: the share of its facts found in the answer's first ``READ_CHARACTERS`` characters, in [0,
+1], and the rating from 1 to 5 that says it. Keeps nothing, draws nothing at random but who rates at all. Pure.
 """
 
 import re
