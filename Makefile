@@ -33,6 +33,7 @@ check: setup ## linters, types, import contracts, schema compatibility, generate
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m schemas.generate --check
 	@$(BIN)/python -m schemas.compatibility
 	@$(BIN)/penstock topology --check
 

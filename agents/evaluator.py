@@ -59,6 +59,8 @@ from streams.stage import Stage
 from streams.topics import MAX_MESSAGE_BYTES
 
 US_PER_S = 1_000_000
+CONCURRENCY = 16
+"""Events of a topic whose keeping and publishing is awaited at the same time; their order does not matter."""
 LOOK_EVERY_S = 1.0
 AT_ONCE = 32
 """Due things that the timer acts upon at the same time."""
@@ -110,6 +112,8 @@ class Evaluator:
         self._count = count
         self._log = log
         self._list: WaitingList | None = None
+        self._newest_response: dict[int, tuple[int, int]] = {}
+        """Partition to (when the last response handled happened, when it was handled)."""
         self._turns: dict[Identity, tuple[asyncio.Lock, int]] = {}
 
     async def handle(self, event: Record) -> None:
@@ -135,6 +139,7 @@ class Evaluator:
     def forget_list(self) -> None:
         """Partitions come or go: what waits is read from the table again before anything else happens."""
         self._list = None
+        self._newest_response.clear()
 
     async def look(self) -> None:
         """Act upon everything that is due; a failure is tried again at the next look."""
@@ -168,6 +173,7 @@ class Evaluator:
                 self._count("repeats_total")
             for key in self._listed().held_for(identity):
                 await self._release(key)
+        self._newest_response[partition] = (event.occurred_at_us, self._clock())
 
     async def _take_feedback(self, event: FeedbackGiven, origin: Origin) -> None:
         problem = out_of_range(event.kind, event.value)
@@ -245,6 +251,8 @@ class Evaluator:
             async with self._turn(identity, waiting.partition):
                 if waiting.automatic is not None:
                     await self._release_automatic(key)
+                elif (until_us := self._may_come_until(waiting)) > self._clock():
+                    self._listed().again(key, until_us)
                 else:
                     await self._release(key, give_up=True)
         except NotOurs:
@@ -254,6 +262,14 @@ class Evaluator:
                 "waiting_not_settled", error=f"{type(error).__name__}: {error}", partition=waiting.partition
             )
             self._listed().again(key, self._clock() + int(LOOK_EVERY_S * US_PER_S))
+
+    def _may_come_until(self, held: Waiting) -> int:
+        """Say until when the response that held feedback is about may come: responses may have a backlog that feedback has not."""
+        happened_us, handled_us = self._newest_response.get(held.partition, (0, 0))
+        held_since_us = held.due_us - self._times.orphan_wait_us
+        return (
+            held.due_us if happened_us >= held_since_us else max(held.due_us, handled_us + self._times.orphan_wait_us)
+        )
 
     async def _release_automatic(self, key: bytes) -> None:
         """Publish an automatic reward that is due, unless feedback came first."""
@@ -382,7 +398,7 @@ def build_evaluator(deployment: Deployment, encoder: Encoder, *, app: AppT | Non
     for signal in signals:
         signal.connect(forget, weak=False)
     for topic in ("generation", "responses", "feedback"):
-        stage.consume(topic, evaluator.handle)
+        stage.consume(topic, evaluator.handle, concurrency=CONCURRENCY)
     stage.app.timer(interval=LOOK_EVERY_S, name="evaluator-due")(evaluator.look)
     return stage
 

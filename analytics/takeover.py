@@ -28,6 +28,7 @@ MARGIN_GAIN = 0.02
 MARGIN_LATENCY = 0.2
 LEAST_GRAPH_REQUESTS = 20
 _SAME = 0.02
+_MANIFOLD = 2.5
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _successor(
         return None
     best = max(able, key=lambda name: policy.value(of_kind[name]))
     current = of_kind.get(incumbent)
-    if current is None or current.quality < limit:
+    if current is None or policy.misses(current, floor, limit):
         return best
     per_cost = (of_kind[best].quality / of_kind[best].cost_usd) / (current.quality / current.cost_usd)
     return best if per_cost > 1.0 + policy.LEAD else None
@@ -155,7 +156,9 @@ def _cheaper(before: Estimate, after: Estimate) -> str:
     if abs(ratio - 1.0) < _SAME:
         return "at the same price"
     prices = f"({money(after.cost_usd)} against {money(before.cost_usd)})"
-    return f"for {1 - ratio:.0%} less {prices}" if ratio < 1 else f"for {ratio - 1:.0%} more {prices}"
+    if ratio < 1:
+        return f"for {1 - ratio:.0%} less {prices}"
+    return f"for {ratio:.0f} times the price {prices}" if ratio >= _MANIFOLD else f"for {ratio - 1:.0%} more {prices}"
 
 
 def _graph(

@@ -128,11 +128,11 @@ def rendered(event: type[Record]) -> str:
     return json.dumps(avro_schema(event), indent=2, ensure_ascii=False) + "\n"
 
 
-def main(arguments: list[str]) -> int:
-    """Write or check every ``.avsc``; the exit status."""
+def main(arguments: list[str], folder: Path = FOLDER) -> int:
+    """Write or check every ``.avsc`` in ``folder``; the exit status."""
     stale = []
     for name, event in EVENTS.items():
-        path = FOLDER / f"{snake(name)}.avsc"
+        path = folder / f"{snake(name)}.avsc"
         text = rendered(event)
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue

@@ -15,10 +15,10 @@ from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from fastavro.schema import fingerprint, load_schema, to_parsing_canonical_form
 
 import schemas
-from schemas import EVENTS, Record
+from schemas import EVENTS, DeadLettered, Record
 from schemas.generate import snake
 from streams.errors import Code, Undecodable
-from streams.topics import MAX_EVENT_BYTES
+from streams.topics import MAX_EVENT_BYTES, MAX_MESSAGE_BYTES
 
 MARKER = b"\xc3\x01"
 HEADER_BYTES = 10
@@ -56,7 +56,10 @@ class Codec:
         header, schema = self._writers[type(event)]
         out = BytesIO()
         out.write(header)
-        schemaless_writer(out, schema, msgspec.to_builtins(event, builtin_types=(bytes,)))
+        try:
+            schemaless_writer(out, schema, msgspec.to_builtins(event, builtin_types=(bytes,)))
+        except (OverflowError, TypeError) as error:  # an int beyond 64 bits; another type than the field's
+            raise ValueError(f"{type(event).__name__}: {error}") from error
         return out.getvalue()
 
     def decode(self, raw: bytes | None) -> Record:
@@ -75,17 +78,15 @@ class Codec:
     def _fields(self, raw: bytes | None) -> tuple[_Known, dict[str, Any]]:
         if not raw:
             raise Undecodable("The message is empty.", code=Code.NOT_AVRO)
-        if len(raw) > MAX_EVENT_BYTES:
-            raise Undecodable(
-                f"The message has {len(raw):,} bytes; at most {MAX_EVENT_BYTES:,} are an event.",
-                code=Code.OVERSIZED,
-            )
+        known = self._readers.get(raw[2:HEADER_BYTES]) if raw[:2] == MARKER else None
+        most = MAX_MESSAGE_BYTES if known is not None and known.event is DeadLettered else MAX_EVENT_BYTES
+        if len(raw) > most:  # a dead letter may be larger: it carries what was too large
+            raise Undecodable(f"The message has {len(raw):,} bytes; at most {most:,} are an event.", code=Code.OVERSIZED)
         if raw[:2] != MARKER or len(raw) < HEADER_BYTES:
             raise Undecodable(
                 f"The message begins with {raw[:2].hex()}, not with c301: it is not Avro single-object encoding.",
                 code=Code.NOT_AVRO,
             )
-        known = self._readers.get(raw[2:HEADER_BYTES])
         if known is None:
             raise Undecodable(
                 f"Schema fingerprint {raw[2:HEADER_BYTES].hex()} is not one of ours.",

@@ -1,7 +1,8 @@
 """Reads a compacted topic whole, in every worker, with a consumer of its own and no group.
 
 In: a compacted topic of the registry. Out: each event, in order, to ``apply``; first everything there is, then what comes. Keeps
-nothing but its position. A message that cannot be decoded is handed to ``refuse`` and passed over; a lost broker is waited for.
+nothing but its position. A message that cannot be decoded, or whose event does not belong on the topic, is handed to ``refuse`` and
+passed over; a lost broker is waited for.
 """
 
 import asyncio
@@ -13,9 +14,9 @@ from aiokafka.errors import KafkaError
 from schemas import Record
 from streams.codec import Codec
 from streams.delivery import Origin
-from streams.errors import Undecodable
+from streams.errors import Code, Undecodable
 from streams.logs import logger
-from streams.topics import MAX_MESSAGE_BYTES
+from streams.topics import MAX_MESSAGE_BYTES, TOPICS
 
 RECONNECT_PAUSE_S = 1.0
 METADATA_PAUSE_S = 0.05
@@ -92,6 +93,8 @@ class CompactedReader:
             return
         try:
             event = self._codec.decode(value)
+            if not isinstance(event, TOPICS[self._topic].events):
+                raise Undecodable(f"{type(event).__name__} does not belong on {self._topic}.", code=Code.UNEXPECTED_EVENT)
         except Undecodable as error:
             await self._refuse(Origin(self._topic, partition, offset, key, value), error)
             return

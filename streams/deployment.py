@@ -88,5 +88,5 @@ class Deployment(BaseSettings):
             content = json.loads((self.run_folder / name).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        value = content.get(field)
+        value = content.get(field) if isinstance(content, dict) else None
         return value if isinstance(value, str) else None

@@ -15,10 +15,7 @@ Every process hangs on infra/tether.py, so none outlives us, not even after kill
 process group, so Ctrl-C in the terminal reaches only us, and we stop the workers.
 """
 
-import contextlib
 import os
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -26,13 +23,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, Self
 
 from agents.loading.reading import load_catalogue
 from infra import processes, tether
 from streams import run_files
 from streams.deployment import Deployment
 from streams.errors import Code, PenstockError
+from streams.tethered import Process, Starter, TetheredProcess
 from streams.topics import STAGES
 
 MODELS = "models"
@@ -91,64 +89,9 @@ class Status:
     restarts: int
 
 
-class Process(Protocol):
-    """A started process, as the supervisor needs it."""
-
-    @property
-    def pid(self) -> int:
-        """Its process id, which its run file names too."""
-
-    def ended(self) -> int | None:
-        """Its exit status once it has ended, else None."""
-
-    def ask_to_stop(self) -> None:
-        """Send SIGTERM; again and again does no harm."""
-
-    def kill(self) -> None:
-        """Send SIGKILL to it and all that it started."""
-
-
-Starter = Callable[[Sequence[str], Mapping[str, str], Path], Process]
-"""(command, environment, log file) to a started process. Tests pass a fake."""
-
-
-class TetheredProcess:
-    """A command under infra/tether.py, in a process group of its own."""
-
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
-        """Start it; its output is appended to ``log``. ``OSError`` where it cannot be started."""
-        with log.open("ab") as output:
-            self._tether = subprocess.Popen(  # noqa: S603 - our own interpreter, a list, no shell
-                [sys.executable, "-I", tether.__file__, *command],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=output,
-                env=dict(environment),
-                start_new_session=True,
-            )
-        line = self._tether.stdout.readline() if self._tether.stdout else b""
-        self._pid = int(line) if line.strip().isdigit() else self._tether.pid
-
-    @property
-    def pid(self) -> int:
-        """The command's process id, not the tether's."""
-        return self._pid
-
-    def ended(self) -> int | None:
-        """The command's exit status once it and its tether have ended."""
-        return self._tether.poll()
-
-    def ask_to_stop(self) -> None:
-        """Close the tether's pipe: it sends SIGTERM to the command."""
-        if self._tether.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._tether.stdin.close()
-
-    def kill(self) -> None:
-        """Kill the whole group."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._tether.pid, signal.SIGKILL)
-        self._tether.wait()
+def start_tethered(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Process:
+    """Start a command under infra/tether.py."""
+    return TetheredProcess(command, environment, log, tether=Path(tether.__file__))
 
 
 @dataclass
@@ -188,6 +131,11 @@ def worker_command(role: str) -> list[str]:
     return [sys.executable, "-m", "streams.worker", role]
 
 
+def _status(worker: _Worker) -> Status:
+    pid = worker.process.pid if worker.process is not None else None
+    return Status(worker.role, worker.number, worker.state, pid, worker.restarts)
+
+
 class Supervisor:
     """All roles of one machine; use it as a context manager, or ``start()`` and ``stop()``."""
 
@@ -201,7 +149,7 @@ class Supervisor:
         on_event: Callable[[Happened], None] = lambda _: None,
         claim: run_files.Claim | None = None,
         command: Callable[[str], Sequence[str]] = worker_command,
-        starter: Starter = TetheredProcess,
+        starter: Starter = start_tethered,
         alive: Callable[[int], bool] = lambda pid: processes.identity(pid) is not None,
         clock_s: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
@@ -289,7 +237,7 @@ class Supervisor:
     def status(self) -> list[Status]:
         """Say how each worker is, in the order in which they were started."""
         with self._guard:
-            return [Status(w.role, w.number, w.state, w.process and w.process.pid, w.restarts) for w in self._workers]
+            return [_status(w) for w in self._workers]
 
     def look(self) -> None:
         """Look once at every worker: note who became ready and who died, start again those whose pause is over."""
@@ -330,10 +278,11 @@ class Supervisor:
         self._tell(worker, "starting")
 
     def _note_readiness(self, worker: _Worker) -> None:
-        if worker.state == "starting" and worker.process is not None:
-            if run_files.ready_pid(worker.run_file) == worker.process.pid:
-                worker.state = "ready"
-                self._tell(worker, "ready")
+        if worker.state != "starting" or worker.process is None:
+            return
+        if run_files.ready_pid(worker.run_file) == worker.process.pid:
+            worker.state = "ready"
+            self._tell(worker, "ready")
 
     def _await_readiness(self, group: Sequence[_Worker]) -> None:
         deadline_s = self._clock_s() + self._ready_within_s
@@ -357,6 +306,8 @@ class Supervisor:
     def _bury(self, worker: _Worker, status: int, now_s: float) -> None:
         if worker.state == "ready" and now_s - worker.started_at_s >= STEADY_AFTER_S:
             worker.backoff_s = FIRST_BACKOFF_S
+        if worker.process is not None:
+            worker.process.kill()  # what it had started, if anything
         self._put_off(worker, f"exit status {status}", now_s)
 
     def _put_off(self, worker: _Worker, why: str, now_s: float) -> None:

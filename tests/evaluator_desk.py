@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -61,11 +62,13 @@ class Dictionary:
     async def put(self, partition: int, key: bytes, value: bytes) -> None:
         assert partition == PARTITION
         self.entries[key] = value
+        await asyncio.sleep(0)  # others may go on, as with a real broker
         self._desk.step()
 
     async def remove(self, partition: int, key: bytes) -> None:
         assert partition == PARTITION
         del self.entries[key]
+        await asyncio.sleep(0)
         self._desk.step()
 
     def values(self) -> Iterator[bytes]:

@@ -30,6 +30,9 @@ NAME = "floor-softmax@1"
 RULES = "built-in-rules@1"
 
 Z = 1.0
+"""A strategy is safe when its expected quality less so many standard deviations meets the floor ..."""
+Z_LEAVE = 0.5
+"""... and an incumbent stays so while its expected quality plus so many does: proof to come in, proof to go out."""
 LEAD = 0.10
 """By how much of the incumbent's quality per cost a challenger must be better."""
 VALUE_TEMPERATURE = 0.10
@@ -87,13 +90,18 @@ def threshold(floor: Floor, estimates: Mapping[str, Estimate]) -> float:
 
 
 def safe(estimates: Mapping[str, Estimate], floor: Floor, incumbent: str | None = None) -> tuple[str, ...]:
-    """The strategies whose lower bound meets the floor, and the incumbent while its expected quality does, in the given order."""
+    """The strategies whose lower bound meets the floor, and the incumbent until it is shown to miss it, in the given order."""
     limit = threshold(floor, estimates)
     return tuple(
         name
         for name, estimate in estimates.items()
-        if lower_bound(estimate, floor) >= limit or (name == incumbent and estimate.quality >= limit)
+        if lower_bound(estimate, floor) >= limit or (name == incumbent and not misses(estimate, floor, limit))
     )
+
+
+def misses(estimate: Estimate, floor: Floor, limit: float) -> bool:
+    """Whether an incumbent is shown to miss the floor ``limit``: q + Z_LEAVE u is below it."""
+    return estimate.quality + Z_LEAVE * _uncertainty(estimate, floor) < limit
 
 
 def decide(

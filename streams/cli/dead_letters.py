@@ -1,19 +1,18 @@
 """``penstock dlq``: what the roles gave up on, and how it is sent again.
 
-In: a role, and a place in its dead letters (PARTITION:OFFSET) or an event id. Out: the letters; or their bytes once more on the topic
-that they came from, byte for byte, under the key that they had. Keeps nothing. A stage recognises a repeat by its event id, so
-a replay of what was handled meanwhile does nothing. Status 2 for a role or a letter that there is not.
+In: a role, and a place in its dead letters (PARTITION:OFFSET) or an event id. Out: the letters; or their bytes once more on the
+topic that they came from, byte for byte, under the key that they had. Keeps nothing. A
+stage recognises a repeat by its event id, so a replay of what was handled meanwhile does nothing. Status 2 for a role or a letter that there is not.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from schemas import DeadLettered
 from streams.cli.printing import (
     FAILED,
     USAGE,
@@ -29,6 +28,9 @@ from streams.cli.printing import (
     when,
 )
 from streams.cli.surroundings import AsJson, reading, surroundings
+
+if TYPE_CHECKING:
+    from schemas import DeadLettered
 
 app = typer.Typer(no_args_is_help=True, help="List, show and replay dead letters.")
 
@@ -51,7 +53,7 @@ class Letter:
     role: str
     partition: int
     offset: int
-    letter: DeadLettered
+    letter: "DeadLettered"
 
     @property
     def place(self) -> str:
@@ -207,6 +209,7 @@ def _one_role(role: str) -> str:
 
 
 def _letters(ctx: typer.Context, role: str) -> list[Letter]:
+    from schemas import DeadLettered
     from streams.codec import Codec
     from streams.following import seen, so_far
 

@@ -48,36 +48,39 @@ def _compare(root: Path | None, *, write: bool, as_json: bool) -> None:
     from streams.deployment import ROOT
 
     folder = root or ROOT
-    blocks = (
-        ("README.md", drawings.PICTURE_MARKER, drawings.fenced_mermaid(), True),
-        ("docs/topics.md", drawings.TABLE_MARKER, drawings.table(), False),
+    found = _difference(
+        folder, "README.md", drawings.PICTURE_MARKER, drawings.fenced_mermaid(), demanded=True, write=write
     )
-    differing = {}
-    for name, marker, block, demanded in blocks:
-        path = folder / name
-        document = path.read_text(encoding="utf-8") if path.exists() else ""
-        wanted = drawings.with_block(document, marker, block)
-        if wanted is None:
-            if demanded:
-                raise Failure(
-                    f"{name} has no place for the picture.",
-                    remedy=f"Put <!-- {marker}:begin --> and <!-- {marker}:end --> where it belongs, and run this with --write.",
-                )
-            continue
-        difference = drawings.difference(document, wanted, name)
-        if difference:
-            differing[name] = difference
-            if write:
-                path.write_text(wanted, encoding="utf-8")
+    found |= _difference(folder, "docs/topics.md", drawings.TABLE_MARKER, drawings.table(), demanded=False, write=write)
     if as_json:
-        say_json({"differing": differing, "written": write})
+        say_json({"differing": found, "written": write})
     elif write:
-        say(f"topology: {', '.join(differing) or 'nothing'} written")
-    elif not differing:
+        say(f"topology: {', '.join(found) or 'nothing'} written")
+    elif not found:
         say("topology: the documents show what the code declares")
     else:
-        for difference in differing.values():
+        for difference in found.values():
             say(difference)
         note("Run `penstock topology --write`.")
-    if differing and not write:
+    if found and not write:
         raise typer.Exit(FAILED)
+
+
+def _difference(folder: Path, name: str, marker: str, block: str, *, demanded: bool, write: bool) -> dict[str, str]:
+    """Give the document's difference by its name, or nothing; with ``write``, the document is made right."""
+    from streams import topology as drawings
+
+    path = folder / name
+    document = path.read_text(encoding="utf-8") if path.exists() else ""
+    wanted = drawings.with_block(document, marker, block)
+    if wanted is None and demanded:
+        raise Failure(
+            f"{name} has no place for the picture.",
+            remedy=f"Put <!-- {marker}:begin --> and <!-- {marker}:end --> where it belongs, and run this with --write.",
+        )
+    difference = drawings.difference(document, wanted, name) if wanted is not None else ""
+    if not difference or wanted is None:
+        return {}
+    if write:
+        path.write_text(wanted, encoding="utf-8")
+    return {name: difference}

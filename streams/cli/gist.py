@@ -79,7 +79,7 @@ def _(event: FeedbackGiven) -> str:
 
 @gist.register
 def _(event: RewardComputed) -> str:
-    parts = ", ".join(f"{part.name} {part.value:.2f} × {part.share:.2f}" for part in event.parts)
+    parts = ", ".join(f"{part.name} {part.value:.2f} of {part.share:.2f}" for part in event.parts)
     return f"{event.request_id} {event.strategy} reward {event.reward:.3f} ({parts})"
 
 

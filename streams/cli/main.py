@@ -5,7 +5,6 @@ in time or no broker, 130 interrupted. Keeps nothing. An error that a person can
 and what to do; any other is a bug and comes with its traceback, and so does every one under PENSTOCK_DEBUG=1.
 """
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -94,4 +93,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    run()

@@ -191,14 +191,8 @@ def _show_addresses(deployment: "Deployment", broker: "RunningBroker", *, as_jso
     with suppress(Unconfigured):
         models = deployment.embedded_models_url()
     if as_json:
-        _tell(
-            True,
-            "ready",
-            "everything",
-            broker=broker.bootstrap_servers,
-            models=models,
-            logs=str(deployment.logs_folder),
-        )  # noqa: FBT003
+        more = {"broker": broker.bootstrap_servers, "models": models, "logs": str(deployment.logs_folder)}
+        _tell(as_json, "ready", "everything", **more)
         return
     say(f"broker   {broker.bootstrap_servers}")
     if models is not None:

@@ -102,7 +102,7 @@ def stories(
 
 
 def identity(event: Record, codec: Codec) -> Identity | None:
-    """Give the identity of the request that an event is about; of a dead letter, that of the event in it; None where it has none."""
+    """Give the identity of the request that an event is about, of a dead letter that of the event in it; None without one."""
     if isinstance(event, RequestRouted):
         event = event.request
     elif isinstance(event, DeadLettered):

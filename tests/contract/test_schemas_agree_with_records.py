@@ -29,7 +29,7 @@ def avsc(name: str) -> dict[str, Any]:
 
 def default_of(field: msgspec.structs.FieldInfo) -> Any:
     value = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
-    return NOTHING if value is msgspec.NODEFAULT else msgspec.to_builtins(value)
+    return NOTHING if value is msgspec.NODEFAULT else json.loads(msgspec.json.encode(value))
 
 
 def disagreements(record: type, schema: Any, named: dict[str, Any], where: str) -> list[str]:

@@ -68,9 +68,7 @@ def test_the_search_for_unknown_fields_finds_them_at_every_level():
     content = json.loads(path_of("RequestRouted", "full").read_text(encoding="utf-8"))
     content["plan"]["steps"][1]["tire"] = "simple"
     content["wrong"] = 1
-    assert unknown_fields(EVENTS["RequestRouted"], content, "R") == ["R.wrong", "R.plan.steps[1].tire"] or set(
-        unknown_fields(EVENTS["RequestRouted"], content, "R")
-    ) == {"R.wrong", "R.plan.steps[1].tire"}
+    assert set(unknown_fields(EVENTS["RequestRouted"], content, "R")) == {"R.wrong", "R.plan.steps[1].tire"}
 
 
 @pytest.mark.parametrize(("name", "kind"), ALL)
@@ -87,8 +85,7 @@ def test_the_fields_of_an_example_arrive_under_their_names(name, kind):
     event = example(name, kind)
     what, fields = CODEC.decode_fields(CODEC.encode(event))
     assert what == name
-    assert fields == msgspec.json.decode(msgspec.json.encode(event)) or kind in KINDS
-    assert msgspec.convert(fields, EVENTS[name]) == event
+    assert msgspec.msgpack.encode(fields) == msgspec.msgpack.encode(event)
 
 
 @pytest.mark.parametrize("name", EVENTS)

@@ -44,7 +44,9 @@ async def story(desk, events, crash_after):
 
 
 @pytest.mark.parametrize(
-    "events", [RATED, (generation(), ready()), (ready(), generation())], ids=["rated", "auto", "late"]
+    "events",
+    [RATED, (generation(), ready(), feedback("rating", 4)), (generation(), ready()), (ready(), generation())],
+    ids=["held", "rated", "automatic", "scored late"],
 )
 def test_a_crash_after_any_effect_changes_nothing_but_repeats(events):
     calm = Desk()

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import math
 
+import msgspec
 import pytest
 
 from schemas import Record
@@ -151,6 +152,30 @@ def test_feedback_for_nobody_is_held_and_then_dead_lettered_as_it_came():
     desk = run(scenario)
     assert desk.waiting.entries == {}
     assert desk.counts["feedback_orphan_total"] == 1
+
+
+def test_feedback_is_held_for_as_long_as_responses_have_a_backlog():
+    async def scenario(desk):
+        await desk.take(feedback("rating", 4))
+        for minutes_ago in (9, 6, 3):
+            await desk.after(20)
+            old = failed(START_US - minutes_ago * 60 * S)
+            await desk.take(msgspec.structs.replace(old, request_id=f"other{minutes_ago}"))
+        await desk.after(29)
+        assert desk.letters == []
+        await desk.take(ready())
+
+    assert [each.reward for each in run(scenario).rewards] == [0.75]
+
+
+def test_feedback_for_nobody_waits_no_longer_when_responses_are_up_to_date():
+    async def scenario(desk):
+        await desk.take(feedback("rating", 4))
+        await desk.after(20)
+        await desk.take(msgspec.structs.replace(failed(desk.now_us), request_id="other"))
+        await desk.after(10)
+
+    assert run(scenario).codes == ["feedback_orphan"]
 
 
 def test_feedback_for_a_failed_request_is_an_orphan_at_once_also_where_it_was_held():

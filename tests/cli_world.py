@@ -1,0 +1,126 @@
+"""A world for the command line's tests: a log in memory, a client that publishes into it, and a fixed clock and login.
+
+The log in memory passes the same contract as the broker's (tests/contract/test_cli_reading.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from schemas import Record
+from streams.cli.main import app
+from streams.cli.surroundings import Surroundings
+from streams.client import Client
+from streams.codec import Codec
+from streams.deployment import Deployment
+from streams.errors import Unconfigured
+from streams.following import Message, Spot, partition_of
+from streams.topics import TOPICS, key_of
+
+CODEC = Codec()
+NOW_US = 1_760_000_000_000_000
+PARTITIONS = 4
+
+
+class MemoryLog:
+    """Topics in memory, read as ``streams.following.Log`` says."""
+
+    def __init__(self, topics: Iterable[str] = TOPICS) -> None:
+        self.kept: dict[str, dict[int, list[Message]]] = {
+            topic: {number: [] for number in range(PARTITIONS)} for topic in topics
+        }
+        self._positions: dict[Spot, int] = {}
+
+    def append(self, topic: str, key: bytes | None, value: bytes | None) -> Message:
+        number = partition_of(key.decode("utf-8", "surrogatepass"), PARTITIONS) if key is not None else 0
+        partition = self.kept[topic][number]
+        message = Message(topic, number, len(partition), key, value, NOW_US // 1_000 + len(partition))
+        partition.append(message)
+        return message
+
+    def put(self, topic: str, *events: Record) -> None:
+        for event in events:
+            self.append(topic, key_of(topic, event), CODEC.encode(event))
+
+    def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
+        if topic not in self.kept:
+            raise Unconfigured(f"There is no topic {topic}.", remedy="Create it.")
+        return {number: (0, len(messages)) for number, messages in self.kept[topic].items()}
+
+    def begin(self, starts: Mapping[Spot, int]) -> None:
+        self._positions = dict(starts)
+
+    def poll(self, wait_s: float) -> list[Message]:
+        taken = []
+        for (topic, number), position in self._positions.items():
+            taken += self.kept[topic][number][position:]
+            self._positions[topic, number] = len(self.kept[topic][number])
+        return taken
+
+    def close(self) -> None:
+        self._positions = {}
+
+
+class MemoryClient(Client):
+    """The real client with a log in memory for a broker; ``answer`` plays the pipeline."""
+
+    def __init__(self, deployment: Deployment, log: MemoryLog, answer: Answer, on_chunk: Any) -> None:
+        super().__init__(deployment, clock=lambda: NOW_US, new_id=lambda: "made-1", on_chunk=on_chunk)
+        self._log, self._answer, self._chunks = log, answer, on_chunk
+
+    async def __aenter__(self) -> MemoryClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    async def publish_raw(self, topic: str, key: bytes | None, value: bytes | None) -> None:
+        self._log.append(topic, key, value)
+
+    async def answer_to(self, request: Any, *, within_s: float = 60.0) -> Any:
+        await self.publish("requests", request)
+        for event in self._answer(request):
+            if type(event).__name__ == "ChunkGenerated":
+                if self._chunks is not None:
+                    self._chunks(event)
+            elif type(event).__name__ == "RequestRouted":
+                self._log.put("routing", event)
+            else:
+                return event
+        raise TimeoutError
+
+    async def publish(self, topic: str, event: Record) -> None:
+        await self.publish_raw(topic, key_of(topic, event), CODEC.encode(event))
+
+
+Answer = Callable[[Any], Iterable[Record]]
+
+
+@dataclass
+class World:
+    """What a command finds, and what it left."""
+
+    var: Path
+    log: MemoryLog = field(default_factory=MemoryLog)
+    answer: Answer = field(default=lambda _: ())
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def penstock(self, *arguments: str, given: str | bytes | None = None) -> Result:
+        deployment = Deployment(var=self.var, **self.settings)
+        around = Surroundings(
+            deployment=lambda: deployment,
+            open_log=lambda _: self.log,
+            open_client=lambda _, on_chunk: MemoryClient(deployment, self.log, self.answer, on_chunk),
+            clock_us=lambda: NOW_US,
+            login=lambda: "mika",
+        )
+        return CliRunner().invoke(app, list(arguments), obj=around, input=given)
+
+    def events(self, topic: str) -> list[Any]:
+        found = [m for messages in self.log.kept[topic].values() for m in messages]
+        return [CODEC.decode(message.value) for message in found]

@@ -1,0 +1,108 @@
+"""What a ``Log`` promises, of the broker's and of the one in memory alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from infra.broker import RunningBroker
+from streams.admin import create_topics
+from streams.deployment import Deployment
+from streams.errors import Unconfigured
+from streams.following import KafkaLog, Log, partition_of, so_far
+from tests.cli_world import PARTITIONS, MemoryLog
+from tests.waiting import eventually
+
+Append = Callable[[str, bytes | None, bytes | None], None]
+TOPIC = "responses"
+
+
+@pytest.fixture(params=["memory", "kafka"])
+def log_and_append(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Log, Append]]:
+    if request.param == "memory":
+        memory = MemoryLog()
+        yield memory, lambda topic, key, value: memory.append(topic, key, value) and None
+        return
+    broker: RunningBroker = request.getfixturevalue("broker")
+    prefix: str = request.getfixturevalue("topic_prefix")
+    deployment = Deployment(bootstrap_servers=broker.bootstrap_servers, topic_prefix=prefix, var=tmp_path)
+    create_topics(deployment, partitions=PARTITIONS)
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "partitioner": "murmur2_random"})
+
+    def append(topic: str, key: bytes | None, value: bytes | None) -> None:
+        producer.produce(deployment.topic(topic), key=key, value=value)
+        producer.flush(10)
+
+    with KafkaLog(deployment) as log:
+        yield log, append
+
+
+def test_everything_so_far_is_given_once_and_then_it_ends(log_and_append):
+    log, append = log_and_append
+    for number in range(20):
+        append(TOPIC, f"c{number % 5}".encode(), f"v{number}".encode())
+    values = [message.value for message in so_far(log, [TOPIC])]
+    assert sorted(values) == sorted(f"v{number}".encode() for number in range(20))
+
+
+def test_the_order_within_a_partition_is_kept(log_and_append):
+    log, append = log_and_append
+    for number in range(10):
+        append(TOPIC, b"same", str(number).encode())
+    assert [message.value for message in so_far(log, [TOPIC])] == [str(number).encode() for number in range(10)]
+
+
+def test_a_key_is_in_the_partition_that_it_is_looked_for_in(log_and_append):
+    log, append = log_and_append
+    for name in ("a", "b", "käse", "order-4711", ""):
+        append(TOPIC, name.encode(), b"x")
+        mine = [m for m in so_far(log, [TOPIC], key=name) if m.key == name.encode()]
+        assert [m.partition for m in mine] == [partition_of(name, PARTITIONS)]
+
+
+def test_only_the_newest_of_a_partition_are_given(log_and_append):
+    log, append = log_and_append
+    for number in range(10):
+        append(TOPIC, b"same", str(number).encode())
+    assert [message.value for message in so_far(log, [TOPIC], newest=3)] == [b"7", b"8", b"9"]
+
+
+def test_keys_and_values_that_are_none_stay_none(log_and_append):
+    log, append = log_and_append
+    append(TOPIC, None, b"no key")
+    append(TOPIC, b"no value", None)
+    pairs = {(message.key, message.value) for message in so_far(log, [TOPIC])}
+    assert pairs == {(None, b"no key"), (b"no value", None)}
+
+
+def test_a_reader_at_the_end_sees_what_comes_after(log_and_append):
+    log, append = log_and_append
+    append(TOPIC, b"k", b"before")
+    log.begin({(TOPIC, number): end for number, (_, end) in log.bounds(TOPIC).items()})
+    assert log.poll(0.2) == []
+    append(TOPIC, b"k", b"after")
+    (message,) = eventually(lambda: log.poll(0.2))
+    assert (message.topic, message.key, message.value) == (TOPIC, b"k", b"after")
+    assert message.at_ms is not None
+
+
+def test_a_topic_that_is_not_there_is_an_error_with_a_remedy(log_and_append):
+    log, _ = log_and_append
+    with pytest.raises(Unconfigured) as refused:
+        log.bounds("nowhere")
+    assert refused.value.remedy
+
+
+def test_an_end_that_is_not_reached_in_time_is_an_error_and_not_a_part():
+    class Silent(MemoryLog):
+        def poll(self, wait_s):
+            return []
+
+    log = Silent()
+    log.append(TOPIC, b"k", b"v")
+    times = iter(range(100))
+    with pytest.raises(TimeoutError):
+        list(so_far(log, [TOPIC], within_s=5, clock_s=lambda: float(next(times))))

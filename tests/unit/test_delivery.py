@@ -1,0 +1,316 @@
+"""Delivery: whatever a message is and whatever its handler does, it is handled or in the dead letters, and the stage goes on."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from schemas import DeadLettered, Record, RequestReceived
+from streams.codec import MARKER, Codec
+from streams.delivery import ATTEMPTS, DEAD_LETTER_PAUSE_S, FIRST_PAUSE_S, Delivery, Origin, current_origin
+from streams.errors import Code, Rejected, Undeliverable
+from streams.identity import event_id
+from streams.outbox import Outbox
+from streams.topics import MAX_EVENT_BYTES
+from tests.event_examples import example
+
+CODEC = Codec()
+REQUEST = example("RequestReceived")
+RAW = CODEC.encode(REQUEST)
+BEGIN_US = 1_800_000_000_000_000
+
+
+class Broker:
+    """Takes what is sent, unless it is away for the next ``away`` sends."""
+
+    def __init__(self) -> None:
+        self.away = 0
+        self.sent: list[tuple[str, bytes, Record]] = []
+
+    async def send(self, topic: str, key: bytes, value: bytes) -> None:
+        if self.away:
+            self.away -= 1
+            raise ConnectionError("the broker is away")
+        self.sent.append((topic, key, CODEC.decode(value)))
+
+
+class World:
+    """The router's delivery with a broker, a clock that only pauses move, and a handler that does as told."""
+
+    def __init__(self, *outcomes: Exception | None) -> None:
+        self.outcomes = list(outcomes)
+        self.now_us = BEGIN_US
+        self.pauses_s: list[float] = []
+        self.handled: list[Record] = []
+        self.given_up: list[Record] = []
+        self.broker = Broker()
+        self.delivery = Delivery(
+            "router", CODEC, Outbox("router", CODEC, self.broker.send), clock=lambda: self.now_us, pause=self.pause
+        )
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses_s.append(seconds)
+        self.now_us += round(seconds * 1e6)
+
+    async def handle(self, event: Record) -> None:
+        self.handled.append(event)
+        outcome = self.outcomes.pop(0) if self.outcomes else None
+        if outcome is not None:
+            raise outcome
+
+    async def give_up(self, event: Record) -> None:
+        assert self.broker.sent, "the dead letter comes first"
+        self.given_up.append(event)
+
+    def take_in(
+        self, value: bytes | None = RAW, *, topic: str = "requests", key: bytes | None = b"talk-7", with_give_up: bool = True
+    ) -> None:
+        origin = Origin(topic, 3, 17, key, value)
+        asyncio.run(self.delivery.take_in(origin, self.handle, self.give_up if with_give_up else None))
+
+    @property
+    def letter(self) -> DeadLettered:
+        ((topic, _, letter),) = self.broker.sent
+        assert topic == "router-dlq"
+        assert isinstance(letter, DeadLettered)
+        return letter
+
+
+def test_an_event_is_handled_once_and_nothing_else_happens():
+    world = World()
+    world.take_in()
+    assert world.handled == [REQUEST]
+    assert world.broker.sent == []
+    assert world.pauses_s == []
+    assert (world.delivery.handled_total, world.delivery.retried_total, world.delivery.dead_lettered_total) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (b"no event \x00\xff", Code.NOT_AVRO),
+        (None, Code.NOT_AVRO),
+        (b"", Code.NOT_AVRO),
+        (MARKER + b"12345678body", Code.UNKNOWN_SCHEMA),
+        (RAW[:-1], Code.INVALID_EVENT),
+        (RAW + b"\x00", Code.INVALID_EVENT),
+        (CODEC.encode(example("ResponseReady")), Code.UNEXPECTED_EVENT),
+        (b"x" * (MAX_EVENT_BYTES + 1), Code.OVERSIZED),
+        (b"\x00" * (2 * 1024 * 1024), Code.OVERSIZED),
+    ],
+)
+def test_what_is_no_event_of_the_topic_is_dead_lettered_at_once_with_its_exact_bytes_and_origin(value, code):
+    world = World()
+    world.take_in(value)
+    assert world.handled == world.given_up == []
+    assert world.pauses_s == []
+    letter = world.letter
+    assert letter == DeadLettered(
+        event_id=event_id("DeadLettered", "router", "requests", "3", "17"),
+        occurred_at_us=BEGIN_US,
+        stage="router",
+        topic="requests",
+        partition=3,
+        offset=17,
+        key=b"talk-7",
+        value=value,
+        code=code.value,
+        error=letter.error,
+        attempts=1,
+    )
+    assert letter.error
+    assert (world.delivery.handled_total, world.delivery.dead_lettered_total) == (0, 1)
+
+
+def test_an_event_of_another_topic_is_named_with_the_topic_where_it_came():
+    world = World()
+    world.take_in(CODEC.encode(example("ResponseReady")))
+    assert world.letter.error == "ResponseReady does not belong on requests."
+
+
+@pytest.mark.parametrize("key", [b"talk-7", b"\xff\x00 no text", b""])
+def test_a_dead_letter_has_the_key_that_the_message_had(key):
+    world = World()
+    world.take_in(b"?", key=key)
+    assert world.letter.key == key
+    assert world.broker.sent[0][1] == key
+
+
+def test_a_message_without_a_key_says_so_in_its_dead_letter():
+    world = World()
+    world.take_in(b"?", key=None)
+    assert world.letter.key is None
+    assert world.broker.sent[0][1] == b""
+
+
+def test_a_handler_that_fails_twice_and_then_succeeds_has_handled_the_event():
+    world = World(RuntimeError("once"), KeyError("twice"))
+    world.take_in()
+    assert world.handled == [REQUEST] * 3
+    assert world.broker.sent == []
+    assert world.given_up == []
+    assert world.pauses_s == [FIRST_PAUSE_S, 2 * FIRST_PAUSE_S]
+    assert (world.delivery.handled_total, world.delivery.retried_total, world.delivery.dead_lettered_total) == (1, 2, 0)
+
+
+def test_a_handler_that_always_fails_is_tried_three_times_then_the_event_is_dead_lettered_once_and_given_up():
+    world = World(*[RuntimeError("no luck")] * 9)
+    world.take_in()
+    assert world.handled == [REQUEST] * ATTEMPTS
+    letter = world.letter
+    assert (letter.code, letter.error, letter.attempts, letter.value) == (
+        "handler_failed",
+        "RuntimeError: no luck",
+        3,
+        RAW,
+    )
+    assert world.given_up == [REQUEST]
+    assert (world.delivery.handled_total, world.delivery.retried_total, world.delivery.dead_lettered_total) == (0, 2, 1)
+
+
+def test_an_event_may_be_given_up_without_telling_anybody():
+    world = World(*[RuntimeError("no luck")] * 3)
+    world.take_in(with_give_up=False)
+    assert world.letter.attempts == 3
+
+
+def test_an_error_of_ours_keeps_its_code_and_remedy_after_the_last_attempt():
+    world = World(*[Rejected("The key is refused.", code=Code.PROVIDER_REJECTED, remedy="Check it.")] * 3)
+    world.take_in()
+    assert (world.letter.code, world.letter.error) == ("provider_rejected", "The key is refused. Check it.")
+
+
+def test_an_undeliverable_event_is_dead_lettered_at_once_and_not_given_up():
+    world = World(Undeliverable("Feedback for nobody.", code=Code.FEEDBACK_ORPHAN))
+    world.take_in()
+    assert len(world.handled) == 1
+    assert (world.letter.code, world.letter.attempts) == ("feedback_orphan", 1)
+    assert world.given_up == []
+    assert world.pauses_s == []
+
+
+def test_an_event_that_turns_out_undeliverable_in_a_second_attempt_says_so():
+    world = World(RuntimeError("once"), Undeliverable("No.", code=Code.FEEDBACK_LATE))
+    world.take_in()
+    assert (world.letter.code, world.letter.attempts) == ("feedback_late", 2)
+
+
+def test_a_dead_letter_is_published_until_the_broker_has_it():
+    world = World()
+    world.broker.away = 2
+    world.take_in(b"no event")
+    assert world.letter.value == b"no event"
+    assert world.pauses_s == [DEAD_LETTER_PAUSE_S] * 2
+    assert world.delivery.dead_lettered_total == 1
+
+
+def test_giving_up_is_tried_until_it_succeeds():
+    world = World(*[RuntimeError("no luck")] * 3)
+    failures = [ConnectionError("the broker is away")] * 2
+
+    async def give_up(event: Record) -> None:
+        if failures:
+            raise failures.pop()
+        world.given_up.append(event)
+
+    asyncio.run(world.delivery.take_in(Origin("requests", 0, 0, b"k", RAW), world.handle, give_up))
+    assert world.given_up == [REQUEST]
+    assert world.pauses_s[-2:] == [DEAD_LETTER_PAUSE_S] * 2
+    assert len(world.broker.sent) == 1
+
+
+def test_nothing_is_lost_while_the_broker_is_away_for_half_of_all_sends():
+    world = World()
+    values = [b"bad %d" % n for n in range(40)]
+    for n, value in enumerate(values):
+        world.broker.away = n % 2
+        world.take_in(value)
+    assert [letter.value for _, _, letter in world.broker.sent if isinstance(letter, DeadLettered)] == values
+
+
+@pytest.mark.parametrize("error", ["\ud83d is half of a pair", "x" * 100_000, "\x00", "\U0001f6b0" * 5_000])
+def test_an_error_with_any_text_whatever_reaches_the_dead_letters(error):
+    world = World(*[RuntimeError(error)] * 3)
+    world.take_in()
+    assert world.letter.error.startswith("RuntimeError: ")
+    assert len(world.letter.error) <= 2_000
+    assert world.pauses_s == [FIRST_PAUSE_S, 2 * FIRST_PAUSE_S]
+
+
+def test_a_repeat_of_a_message_gives_a_dead_letter_with_the_same_id_and_another_message_another():
+    ids = []
+    for offset in (17, 17, 18):
+        world = World()
+        asyncio.run(world.delivery.take_in(Origin("requests", 3, offset, b"k", b"?"), world.handle))
+        ids.append(world.letter.event_id)
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_an_exception_that_ends_the_worker_is_not_swallowed():
+    world = World()
+
+    async def cancelled(event: Record) -> None:
+        raise asyncio.CancelledError
+
+    async def run() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await world.delivery.take_in(Origin("requests", 0, 0, b"k", RAW), cancelled)
+
+    asyncio.run(run())
+    assert world.broker.sent == []
+    assert world.delivery.in_flight == 0
+
+
+def test_a_handler_may_ask_where_its_event_came_from_and_nobody_else_can():
+    world = World()
+    seen = []
+
+    async def handle(event: Record) -> None:
+        seen.append(current_origin.get())
+
+    async def run() -> None:
+        await world.delivery.take_in(Origin("requests", 5, 99, None, RAW), handle)
+        with pytest.raises(LookupError):
+            current_origin.get()
+
+    asyncio.run(run())
+    assert seen == [Origin("requests", 5, 99, None, RAW)]
+
+
+def test_events_in_flight_at_the_same_time_each_know_their_own_origin():
+    world = World()
+    seen: dict[str, int] = {}
+    gate: list[asyncio.Event] = []
+
+    async def handle(event: Record) -> None:
+        assert isinstance(event, RequestReceived)
+        await gate[0].wait()
+        seen[event.request_id] = current_origin.get().offset
+
+    async def run() -> None:
+        gate.append(asyncio.Event())
+        events = [msgspec.structs.replace(REQUEST, request_id=str(n)) for n in range(5)]
+        taking = [
+            asyncio.create_task(world.delivery.take_in(Origin("requests", 0, n, b"k", CODEC.encode(event)), handle))
+            for n, event in enumerate(events)
+        ]
+        while world.delivery.in_flight < 5:
+            await asyncio.sleep(0)
+        gate[0].set()
+        await asyncio.gather(*taking)
+
+    asyncio.run(run())
+    assert seen == {str(n): n for n in range(5)}
+    assert world.delivery.in_flight == 0
+    assert world.delivery.handled_total == 5
+
+
+def test_the_time_to_handle_counts_pauses_and_dead_letters():
+    world = World(RuntimeError("once"))
+    world.take_in()
+    world.broker.away = 1
+    world.take_in(b"?")
+    assert world.delivery.handling_ms_max == 1_000.0
+    assert world.delivery.handling_ms_sum == 1_100.0
