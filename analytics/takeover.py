@@ -108,7 +108,7 @@ def _successor(
         return None
     best = max(able, key=lambda name: policy.value(of_kind[name]))
     current = of_kind.get(incumbent)
-    if current is None or policy.misses(current, floor, limit):
+    if current is None or current.quality < limit:
         return best
     per_cost = (of_kind[best].quality / of_kind[best].cost_usd) / (current.quality / current.cost_usd)
     return best if per_cost > 1.0 + policy.LEAD else None

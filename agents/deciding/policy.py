@@ -6,7 +6,7 @@ out: the exact probability of each. Keeps nothing. Fails with ``ValueError`` whe
 How it works. Let q, u, c, l be expected quality, its standard deviation, cost and latency; the floor f is absolute, or a share
 of the best expected quality.
 
-1. The safe are those whose lower bound q - Z u meets f. Among them the value is v = a log q - b log c - d log l, with (a, b, d)
+1. The safe are those whose lower bound q - Z u meets f, and the incumbent while q does. Among them the value is v = a log q - b log c - d log l, with (a, b, d)
    by priority; for ``balanced`` that is quality per cost. The incumbent gets the lead that a challenger has to beat.
    The exploiting part is a softmax of v / ``VALUE_TEMPERATURE`` over the safe.
 2. Where none is safe, the best one answers: a softmax of -gap / (``GAP_TEMPERATURE`` x the gap's own uncertainty) over all.
@@ -30,9 +30,8 @@ NAME = "floor-softmax@1"
 RULES = "built-in-rules@1"
 
 Z = 1.0
-"""A strategy is safe when its expected quality less so many standard deviations meets the floor ..."""
-Z_LEAVE = 0.5
-"""... and an incumbent stays so while its expected quality plus so many does: proof to come in, proof to go out."""
+"""A strategy is safe when its expected quality less so many standard deviations meets the floor; an incumbent stays safe while
+its expected quality does."""
 LEAD = 0.10
 """By how much of the incumbent's quality per cost a challenger must be better."""
 VALUE_TEMPERATURE = 0.10
@@ -90,18 +89,13 @@ def threshold(floor: Floor, estimates: Mapping[str, Estimate]) -> float:
 
 
 def safe(estimates: Mapping[str, Estimate], floor: Floor, incumbent: str | None = None) -> tuple[str, ...]:
-    """The strategies whose lower bound meets the floor, and the incumbent until it is shown to miss it, in the given order."""
+    """The strategies whose lower bound meets the floor, and the incumbent while its expected quality does, in the given order."""
     limit = threshold(floor, estimates)
     return tuple(
         name
         for name, estimate in estimates.items()
-        if lower_bound(estimate, floor) >= limit or (name == incumbent and not misses(estimate, floor, limit))
+        if lower_bound(estimate, floor) >= limit or (name == incumbent and estimate.quality >= limit)
     )
-
-
-def misses(estimate: Estimate, floor: Floor, limit: float) -> bool:
-    """Whether an incumbent is shown to miss the floor ``limit``: q + Z_LEAVE u is below it."""
-    return estimate.quality + Z_LEAVE * _uncertainty(estimate, floor) < limit
 
 
 def decide(
