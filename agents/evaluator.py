@@ -59,7 +59,7 @@ from streams.stage import Stage
 from streams.topics import MAX_MESSAGE_BYTES
 
 US_PER_S = 1_000_000
-CONCURRENCY = 16
+CONCURRENCY = 1
 """Events of a topic whose keeping and publishing is awaited at the same time; their order does not matter."""
 LOOK_EVERY_S = 1.0
 AT_ONCE = 32

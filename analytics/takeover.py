@@ -3,11 +3,13 @@
 In: the new estimates, what was in force, the quality floor. Out: the incumbents and graph switches now in force,
 and an ``Optimization`` with a sentence for each change. Keeps nothing, cannot fail. Pure.
 
-A challenger takes over from the incumbent of a kind only if its lower quality bound meets the floor, and - its
-quality per cost is more than 10 % better (``policy.LEAD``), or the incumbent's own lower bound misses the floor;
-and - it has answered ``LEAST_REQUESTS`` rewarded requests of the content type. Graph lookups are switched off for a
-content type where they gain less than ``LEAST_GAIN`` of quality and take ``MOST_LATENCY`` times as long or longer,
-and on again where that is no longer so by a margin.
+A challenger takes over from the incumbent of a kind only if its lower quality bound meets the floor, and
+
+- its quality per cost is more than 10 % better (``policy.LEAD``), or the incumbent's expected quality misses the floor; and
+- it has answered ``LEAST_REQUESTS`` rewarded requests of the content type.
+
+Graph lookups are switched off for a content type where they gain less than ``LEAST_GAIN`` of quality and take
+``MOST_LATENCY`` times as long or longer, and on again where that is no longer so by a margin.
 """
 
 from collections.abc import Mapping, Sequence

@@ -4,6 +4,7 @@ In: the registry and the deployment. Out: topics. Keeps nothing. Fails with ``Un
 existing topic has another number of partitions than the other conversation topics need.
 """
 
+import time
 from typing import Any
 
 from confluent_kafka import KafkaException
@@ -15,6 +16,7 @@ from streams.topics import MAX_MESSAGE_BYTES, TOPICS, Topic
 
 TIMEOUT_S = 20.0
 _ALREADY_EXISTS = 36
+_METADATA_PAUSE_S = 0.05
 
 
 def configuration_of(topic: Topic) -> dict[str, str]:
@@ -39,39 +41,34 @@ def partitions_of(topic: Topic, partitions: int) -> int:
 def create_topics(deployment: Deployment, *, partitions: int) -> list[str]:
     """Create what is missing; the names created (with the deployment's prefix)."""
     admin: Any = AdminClient({"bootstrap.servers": deployment.bootstrap()})
-    try:
-        existing = admin.list_topics(timeout=TIMEOUT_S).topics
-    except KafkaException as error:
-        raise Unconfigured(
-            f"The broker at {deployment.bootstrap()} does not answer: {error.args[0]}.",
-            remedy="Start it (`penstock up`), or correct PENSTOCK_BOOTSTRAP_SERVERS.",
-        ) from error
-    wanted = []
-    for topic in TOPICS.values():
-        name = deployment.topic(topic.name)
-        count = partitions_of(topic, partitions)
-        if name not in existing:
-            wanted.append(
-                NewTopic(
-                    name,
-                    num_partitions=count,
-                    replication_factor=deployment.replication_factor,
-                    config=configuration_of(topic),
-                )
-            )
-        elif topic.partitioned_by_conversation and len(existing[name].partitions) != count:
-            raise Unconfigured(
-                f"Topic {name} has {len(existing[name].partitions)} partitions, the settings say {count}.",
-                remedy="All topics keyed by conversation need the same number: set `partitions` to it.",
-            )
-    created = []
+    declared = {deployment.topic(topic.name): topic for topic in TOPICS.values()}
+    existing = _partitions_on_broker(admin, deployment)
+    _refuse_other_partitions(declared, existing, partitions)
+    wanted = [
+        NewTopic(
+            name,
+            num_partitions=partitions_of(topic, partitions),
+            replication_factor=deployment.replication_factor,
+            config=configuration_of(topic),
+        )
+        for name, topic in declared.items()
+        if name not in existing
+    ]
+    created, others = [], set()
     for name, done in admin.create_topics(wanted, operation_timeout=TIMEOUT_S).items() if wanted else ():
         try:
             done.result()
         except KafkaException as error:
-            if error.args[0].code() != _ALREADY_EXISTS:  # another process was faster
+            if error.args[0].code() != _ALREADY_EXISTS:
                 raise
-        created.append(name)
+            others.add(name)  # another process was faster, perhaps with other settings
+        else:
+            created.append(name)
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while not others <= existing.keys() and time.monotonic() < deadline_s:
+        time.sleep(_METADATA_PAUSE_S)  # a broker lists a topic a moment after it exists
+        existing = _partitions_on_broker(admin, deployment)
+    _refuse_other_partitions(declared, existing, partitions)
     return created
 
 
@@ -84,3 +81,23 @@ def delete_topics(deployment: Deployment) -> list[str]:
     for done in admin.delete_topics(names, operation_timeout=TIMEOUT_S).values() if names else ():
         done.result()
     return names
+
+
+def _partitions_on_broker(admin: Any, deployment: Deployment) -> dict[str, int]:
+    try:
+        return {name: len(topic.partitions) for name, topic in admin.list_topics(timeout=TIMEOUT_S).topics.items()}
+    except KafkaException as error:
+        raise Unconfigured(
+            f"The broker at {deployment.bootstrap()} does not answer: {error.args[0]}.",
+            remedy="Start it (`penstock up`), or correct PENSTOCK_BOOTSTRAP_SERVERS.",
+        ) from error
+
+
+def _refuse_other_partitions(declared: dict[str, Topic], existing: dict[str, int], partitions: int) -> None:
+    for name, topic in declared.items():
+        count = partitions_of(topic, partitions)
+        if topic.partitioned_by_conversation and existing.get(name, count) != count:
+            raise Unconfigured(
+                f"Topic {name} has {existing[name]} partitions, the settings say {count}.",
+                remedy="All topics keyed by conversation need the same number: set `partitions` to it.",
+            )

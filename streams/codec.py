@@ -81,7 +81,9 @@ class Codec:
         known = self._readers.get(raw[2:HEADER_BYTES]) if raw[:2] == MARKER else None
         most = MAX_MESSAGE_BYTES if known is not None and known.event is DeadLettered else MAX_EVENT_BYTES
         if len(raw) > most:  # a dead letter may be larger: it carries what was too large
-            raise Undecodable(f"The message has {len(raw):,} bytes; at most {most:,} are an event.", code=Code.OVERSIZED)
+            raise Undecodable(
+                f"The message has {len(raw):,} bytes; at most {most:,} are an event.", code=Code.OVERSIZED
+            )
         if raw[:2] != MARKER or len(raw) < HEADER_BYTES:
             raise Undecodable(
                 f"The message begins with {raw[:2].hex()}, not with c301: it is not Avro single-object encoding.",

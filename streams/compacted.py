@@ -94,7 +94,9 @@ class CompactedReader:
         try:
             event = self._codec.decode(value)
             if not isinstance(event, TOPICS[self._topic].events):
-                raise Undecodable(f"{type(event).__name__} does not belong on {self._topic}.", code=Code.UNEXPECTED_EVENT)
+                raise Undecodable(
+                    f"{type(event).__name__} does not belong on {self._topic}.", code=Code.UNEXPECTED_EVENT
+                )
         except Undecodable as error:
             await self._refuse(Origin(self._topic, partition, offset, key, value), error)
             return

@@ -140,7 +140,8 @@ class Delivery:
         """Put a message into the role's dead letters; tries until the broker has it."""
         code = error.code if isinstance(error, PenstockError) else Code.HANDLER_FAILED
         what = str(error) if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
-        what = what.encode("utf-8", "backslashreplace").decode("utf-8")  # half a surrogate pair has no bytes on the wire
+        # Half a surrogate pair has no bytes on the wire: such a letter could never be delivered.
+        what = what.encode("utf-8", "backslashreplace").decode("utf-8")
         letter = DeadLettered(
             event_id=event_id("DeadLettered", self.role, origin.topic, str(origin.partition), str(origin.offset)),
             occurred_at_us=self._clock(),

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from aiokafka.partitioner import murmur2
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaException, TopicPartition
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas import Record
 from streams.codec import Codec
@@ -25,6 +25,8 @@ Spot = tuple[str, int]
 
 ASK_S = 10.0
 WAIT_S = 0.2
+_PASSING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+"""What a partition answers in the moments after its topic was created."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,19 @@ class KafkaLog:
                     f"The broker at {self._servers} has no topic {name}.",
                     remedy="`penstock up` creates the topics; PENSTOCK_TOPIC_PREFIX must be that of the running system.",
                 )
-            return {
-                partition: self._consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=ASK_S)
-                for partition in sorted(found.partitions)
-            }
+            return {number: self._offsets(TopicPartition(name, number)) for number in sorted(found.partitions)}
         except KafkaException as error:
             raise self._unreachable(error) from error
+
+    def _offsets(self, spot: TopicPartition) -> tuple[int, int]:
+        deadline_s = time.monotonic() + ASK_S
+        while True:
+            try:
+                return self._consumer.get_watermark_offsets(spot, timeout=ASK_S)
+            except KafkaException as error:
+                if error.args[0].code() not in _PASSING or time.monotonic() >= deadline_s:
+                    raise
+                time.sleep(WAIT_S)
 
     def begin(self, starts: Mapping[Spot, int]) -> None:
         """As ``Log`` says."""

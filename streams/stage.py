@@ -5,6 +5,7 @@ through ``Outbox``, that reports ``StageMeasured`` every few seconds and writes 
 consumes. Keeps the counters of the process. Fails only as Faust does: an agent's loop never raises.
 """
 
+import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable
@@ -50,6 +51,7 @@ class Stage:
         self.log = logger(role=role, worker=deployment.worker)
         self._before: list[Callable[[], Awaitable[None]]] = []
         self._prepared = False
+        self._preparing = asyncio.Lock()
         self._counters: dict[str, float] = {}
         self._sequence = 0
         self._reported: dict[str, float] = {}
@@ -112,10 +114,13 @@ class Stage:
         self._counters[known(name)] = value
 
     async def _ready(self) -> None:
-        if not self._prepared:
-            for prepare in self._before:
-                await prepare()
-            self._prepared = True
+        if self._prepared:
+            return
+        async with self._preparing:
+            if not self._prepared:
+                for prepare in self._before:
+                    await prepare()
+                self._prepared = True
 
     async def _send(self, topic: str, key: bytes, value: bytes) -> None:
         sent = await self.app.producer.send(self.deployment.topic(topic), key, value, None, None, None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from typer.testing import CliRunner, Result
 
@@ -73,7 +73,7 @@ class MemoryClient(Client):
         super().__init__(deployment, clock=lambda: NOW_US, new_id=lambda: "made-1", on_chunk=on_chunk)
         self._log, self._answer, self._chunks = log, answer, on_chunk
 
-    async def __aenter__(self) -> MemoryClient:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -4,16 +4,17 @@ Comes in: what the user pinned, what the caller demands, the request's sensitivi
 of graph lookups, the cost ceiling and the time that is left. Goes out: the eligible strategies and the exclusions, in the
 catalogue's order. Keeps nothing, cannot fail: an empty result is the caller's to refuse. Pure.
 
-A learned switch (graph lookups off) never overrules what the user stated, and an emergency override always does.
+A learned switch (graph lookups off) never overrules what the user stated and never leaves a request without a strategy; an
+emergency override always wins.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agents.deciding.catalogue import Catalogue, Sensitivity, Strategy
 from agents.deciding.governance import Overrides
 from agents.deciding.prior import Estimate
-from agents.deciding.workflow import Pins
+from agents.deciding.workflow import Pins, serves
 
 Estimator = Callable[[Strategy], Estimate]
 
@@ -35,6 +36,15 @@ def eligible(
     catalogue: Catalogue, limits: Limits, estimate: Estimator
 ) -> tuple[tuple[Strategy, ...], tuple[tuple[Strategy, str], ...]]:
     """Split the catalogue into (eligible, excluded with reason)."""
+    able, excluded = _split(catalogue, limits, estimate)
+    if not able and limits.graph_off_reason is not None:
+        return _split(catalogue, replace(limits, graph_off_reason=None), estimate)
+    return able, excluded
+
+
+def _split(
+    catalogue: Catalogue, limits: Limits, estimate: Estimator
+) -> tuple[tuple[Strategy, ...], tuple[tuple[Strategy, str], ...]]:
     graph = _graph_wanted(catalogue, limits)
     able: list[Strategy] = []
     excluded: list[tuple[Strategy, str]] = []
@@ -48,11 +58,14 @@ def eligible(
 
 
 def _graph_wanted(catalogue: Catalogue, limits: Limits) -> bool | None:
-    """The pinned state of graph lookups where some strategy has it; a pin that no strategy has is laid over them instead."""
+    """The pinned state of graph lookups where a strategy that may serve has it; else the pin is laid over the others instead."""
     wanted = limits.pins.graph
     if wanted is None or limits.overrides.disable_graph_queries:
         return None
-    candidates = [s for s in catalogue.strategies if limits.pins.retrieval in (None, s.retrieval)]
+    pins = replace(limits.pins, tier="simple") if limits.overrides.force_simple_agents else limits.pins
+    candidates = [
+        s for s in catalogue.strategies if serves(s, pins) and catalogue.model_of(s).may_see(limits.sensitivity)
+    ]
     return wanted if any(s.graph == wanted for s in candidates) else None
 
 

@@ -13,6 +13,8 @@ from agents.deciding.prior import Band, Estimate, prior_estimate, rule_incumbent
 from schemas import Belief, OverrideSet, ProfileUpdated
 
 _TRUE = {"true": True, "false": False}
+_MOST_DIGITS = 9
+"""Of a size in characters: more than any text has, and still a number that fits into a plan."""
 
 
 @dataclass(frozen=True)
@@ -101,5 +103,6 @@ def read_override(overrides: Overrides, name: str, stated: str | None) -> Overri
     if name == "max_chunk_size":
         if stated is None:
             return replace(overrides, max_chunk_size=None)
-        return replace(overrides, max_chunk_size=int(stated)) if stated.isdecimal() and int(stated) > 0 else None
+        size = int(stated) if stated.isdecimal() and len(stated) <= _MOST_DIGITS else 0
+        return replace(overrides, max_chunk_size=size) if size > 0 else None
     return None

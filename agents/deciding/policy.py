@@ -6,8 +6,9 @@ out: the exact probability of each. Keeps nothing. Fails with ``ValueError`` whe
 How it works. Let q, u, c, l be expected quality, its standard deviation, cost and latency; the floor f is absolute, or a share
 of the best expected quality.
 
-1. The safe are those whose lower bound q - Z u meets f, and the incumbent while q does. Among them the value is v = a log q - b log c - d log l, with (a, b, d)
-   by priority; for ``balanced`` that is quality per cost. The incumbent gets the lead that a challenger has to beat.
+1. The safe are those whose lower bound q - Z u meets f, and the incumbent while q does. Among them the value is
+   v = a log q - b log c - d log l, with (a, b, d) by priority; for ``balanced`` that is quality per cost. The incumbent gets
+   the lead that a challenger has to beat.
    The exploiting part is a softmax of v / ``VALUE_TEMPERATURE`` over the safe.
 2. Where none is safe, the best one answers: a softmax of -gap / (``GAP_TEMPERATURE`` x the gap's own uncertainty) over all.
 3. The promising are the unsafe ones that would be worth more than the best safe one if they met the floor; each weighs its

@@ -9,14 +9,6 @@ from dataclasses import dataclass
 
 from schemas import Candidate
 
-RETRIEVAL_WORDS = {
-    "entity_based": "passages about the things that it names",
-    "hierarchical": "whole sections with their headings",
-    "conversation_turn": "the conversation's last turns",
-    "semantic": "passages of the same meaning",
-}
-
-
 CENT_USD = 0.01
 
 
@@ -69,13 +61,20 @@ def _because(chosen: Candidate, candidates: Sequence[Candidate], about: Circumst
     if not about.floor_met:
         known = f"no strategy is known to meet the quality floor of {about.floor:.2f}, so the best known are tried"
         return f"{known}; {name}: {numbers}{compared}"
-    if chosen.quality_lower < about.floor:
+    rests = ""
+    if chosen.requests:
+        rests = f", from {chosen.requests} rewarded request{'' if chosen.requests == 1 else 's'} of this kind"
+    if chosen.quality_lower >= about.floor:
+        return f"{name} meets the quality floor of {about.floor:.2f}; {numbers}{compared}{rests}"
+    if name != about.incumbent or chosen.quality < about.floor:
         return (
             f"{name} is tried, chosen with probability {chosen.probability:.2f}, to learn whether it meets the quality floor of "
             f"{about.floor:.2f}; {numbers}{compared}"
         )
-    rests = f", from {chosen.requests} rewarded requests of this kind" if chosen.requests else ""
-    return f"{name} meets the quality floor of {about.floor:.2f}; {numbers}{compared}{rests}"
+    return (
+        f"{name} goes on answering, its expected quality meeting the quality floor of {about.floor:.2f}; "
+        f"{numbers}{compared}{rests}"
+    )
 
 
 def _rival(chosen: Candidate, candidates: Sequence[Candidate], about: Circumstances) -> Candidate | None:

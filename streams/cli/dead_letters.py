@@ -2,7 +2,8 @@
 
 In: a role, and a place in its dead letters (PARTITION:OFFSET) or an event id. Out: the letters; or their bytes once more on the
 topic that they came from, byte for byte, under the key that they had. Keeps nothing. A
-stage recognises a repeat by its event id, so a replay of what was handled meanwhile does nothing. Status 2 for a role or a letter that there is not.
+stage recognises a repeat by its event id, so a replay
+of what was handled meanwhile does nothing. Status 2 for a role or a letter that there is not.
 """
 
 import asyncio

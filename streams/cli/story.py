@@ -135,7 +135,7 @@ def told(story: Story) -> Iterator[str]:
     yield from _told_reward(story)
     for letter in story.letters:
         origin = f"{letter.topic} {letter.partition}:{letter.offset}"
-        yield _line("dead letter", f"of the {letter.stage}, from {origin}, {letter.code}: {letter.error}")
+        yield _line("dead letter", f"of the {letter.stage}, from {origin}, {letter.code}: {shortened(letter.error, _QUESTION)}")
 
 
 def _told_plan(routed: RequestRouted) -> Iterator[str]:

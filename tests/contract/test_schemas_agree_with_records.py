@@ -93,7 +93,10 @@ def changed(path: str, **change: Any) -> dict[str, Any]:
         (changed("value", default=0.0), "FeedbackGiven.value: other default"),
         (changed("tenant", default="nobody"), "FeedbackGiven.tenant: other default"),
         (changed("comment", type="string"), "FeedbackGiven.comment: not a union with null"),
-        (changed("kind", type={"type": "enum", "name": "K", "symbols": ["rating"]}), "FeedbackGiven.kind: other symbols"),
+        (
+            changed("kind", type={"type": "enum", "name": "K", "symbols": ["rating"]}),
+            "FeedbackGiven.kind: other symbols",
+        ),
     ],
 )
 def test_the_comparison_sees_a_schema_that_differs(schema, said):
@@ -112,7 +115,9 @@ def test_the_comparison_sees_a_default_that_is_missing_or_of_another_type():
 @pytest.mark.parametrize("name", EVENTS)
 def test_both_avro_libraries_accept_a_schema_and_name_it_alike(name):
     text = json.dumps(avsc(name))
-    assert avro.schema.parse(text).fullname == fastavro.parse_schema(json.loads(text))["name"] == f"penstock.{name}"
+    by_avro: Any = avro.schema.parse(text)
+    by_fastavro: Any = fastavro.parse_schema(json.loads(text))
+    assert by_avro.fullname == by_fastavro["name"] == f"penstock.{name}"
 
 
 @pytest.mark.parametrize("name", EVENTS)

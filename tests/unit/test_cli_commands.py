@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from typer.testing import CliRunner
 
 from schemas import (
     ChunkGenerated,
@@ -15,6 +16,7 @@ from schemas import (
     ProfileUpdated,
     RollbackOrdered,
 )
+from streams.cli.main import app
 from streams.cli.sending import Pieces
 from streams.identity import event_id
 from tests.analytics_events import TOPIC_OF, answered, failed, generated, rating, request, rewarded, routed, story
@@ -96,10 +98,6 @@ def test_no_answer_in_time_is_status_3_and_names_the_request(world):
 
 
 def test_without_a_broker_the_status_is_3_and_the_remedy_is_to_start_one(world, monkeypatch):
-    from typer.testing import CliRunner
-
-    from streams.cli.main import app
-
     monkeypatch.delenv("PENSTOCK_BOOTSTRAP_SERVERS", raising=False)
     monkeypatch.setenv("PENSTOCK_VAR", str(world.var))
     for command in (["send", "How?"], ["tail", "requests"], ["explain", "r1"], ["override", "list"]):

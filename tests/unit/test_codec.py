@@ -41,6 +41,14 @@ def crc_64_avro(canonical: bytes) -> int:
     return state
 
 
+def decoded(raw: bytes) -> Record | Undecodable:
+    """The event in these bytes, or the refusal; any other exception is a failure of the test."""
+    try:
+        return CODEC.decode(raw)
+    except Undecodable as refusal:
+        return refusal
+
+
 def refused(raw: bytes | None, code: Code) -> str:
     with pytest.raises(Undecodable) as caught:
         CODEC.decode(raw)
@@ -77,24 +85,16 @@ def test_the_body_is_what_the_specification_says_byte_for_byte():
 
 @given(st.binary(max_size=400))
 def test_any_bytes_are_an_event_or_undecodable(raw):
-    try:
-        assert isinstance(CODEC.decode(raw), Record)
-    except Undecodable as error:
-        assert error.what
+    assert isinstance(decoded(raw), Record | Undecodable)
 
 
 @given(st.sampled_from(HEADERS), st.binary(max_size=400))
 def test_any_bytes_behind_a_known_header_are_an_event_or_undecodable(header, body):
-    try:
-        event = CODEC.decode(header + body)
-    except Undecodable as error:
-        assert error.code is Code.INVALID_EVENT
-    else:
-        assert CODEC.decode(CODEC.encode(event)) == event or any_nan(event)
-
-
-def any_nan(event: Record) -> bool:
-    return "nan" in repr(event)
+    match decoded(header + body):
+        case Undecodable() as refusal:
+            assert refusal.code is Code.INVALID_EVENT
+        case event:
+            assert msgspec.msgpack.encode(decoded(CODEC.encode(event))) == msgspec.msgpack.encode(event)
 
 
 @given(st.data())
@@ -110,10 +110,7 @@ def test_an_event_with_flipped_bits_is_an_event_or_undecodable(data):
     raw = bytearray(data.draw(st.sampled_from(VALID)))
     for bit in data.draw(st.sets(st.integers(0, len(raw) * 8 - 1), min_size=1, max_size=4)):
         raw[bit // 8] ^= 1 << bit % 8
-    try:
-        assert isinstance(CODEC.decode(bytes(raw)), Record)
-    except Undecodable as error:
-        assert error.what
+    assert isinstance(decoded(bytes(raw)), Record | Undecodable)
 
 
 @given(
@@ -154,7 +151,9 @@ def test_an_empty_message_is_not_avro(nothing):
     assert refused(nothing, Code.NOT_AVRO) == "The message is empty."
 
 
-@pytest.mark.parametrize("raw", [b"{}", b'{"message": "hello"}', b"\xc3", MARKER, MARKER + b"1234567", b"\x01\xc3" + b"1" * 40])
+@pytest.mark.parametrize(
+    "raw", [b"{}", b'{"message": "hello"}', b"\xc3", MARKER, MARKER + b"1234567", b"\x01\xc3" + b"1" * 40]
+)
 def test_bytes_without_a_whole_header_are_not_avro(raw):
     assert raw[:2].hex() in refused(raw, Code.NOT_AVRO)
 

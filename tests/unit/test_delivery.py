@@ -65,7 +65,12 @@ class World:
         self.given_up.append(event)
 
     def take_in(
-        self, value: bytes | None = RAW, *, topic: str = "requests", key: bytes | None = b"talk-7", with_give_up: bool = True
+        self,
+        value: bytes | None = RAW,
+        *,
+        topic: str = "requests",
+        key: bytes | None = b"talk-7",
+        with_give_up: bool = True,
     ) -> None:
         origin = Origin(topic, 3, 17, key, value)
         asyncio.run(self.delivery.take_in(origin, self.handle, self.give_up if with_give_up else None))
@@ -230,7 +235,7 @@ def test_nothing_is_lost_while_the_broker_is_away_for_half_of_all_sends():
     assert [letter.value for _, _, letter in world.broker.sent if isinstance(letter, DeadLettered)] == values
 
 
-@pytest.mark.parametrize("error", ["\ud83d is half of a pair", "x" * 100_000, "\x00", "\U0001f6b0" * 5_000])
+@pytest.mark.parametrize("error", ["\ud83d is half of a pair", "x" * 3_000, "\x00", "\U0001f6b0" * 3_000])
 def test_an_error_with_any_text_whatever_reaches_the_dead_letters(error):
     world = World(*[RuntimeError(error)] * 3)
     world.take_in()
@@ -282,23 +287,19 @@ def test_a_handler_may_ask_where_its_event_came_from_and_nobody_else_can():
 def test_events_in_flight_at_the_same_time_each_know_their_own_origin():
     world = World()
     seen: dict[str, int] = {}
-    gate: list[asyncio.Event] = []
+    all_in = asyncio.Barrier(5)
 
     async def handle(event: Record) -> None:
         assert isinstance(event, RequestReceived)
-        await gate[0].wait()
+        await all_in.wait()
         seen[event.request_id] = current_origin.get().offset
 
     async def run() -> None:
-        gate.append(asyncio.Event())
         events = [msgspec.structs.replace(REQUEST, request_id=str(n)) for n in range(5)]
         taking = [
             asyncio.create_task(world.delivery.take_in(Origin("requests", 0, n, b"k", CODEC.encode(event)), handle))
             for n, event in enumerate(events)
         ]
-        while world.delivery.in_flight < 5:
-            await asyncio.sleep(0)
-        gate[0].set()
         await asyncio.gather(*taking)
 
     asyncio.run(run())

@@ -26,6 +26,7 @@ EVERYTHING = {
     "settings": ("a.yaml", Path("a.yaml")),
     "catalogue": ("b.yaml", Path("b.yaml")),
     "workflows": ("flows", Path("flows")),
+    "models": ("encoders", Path("encoders")),
     "generator_concurrency": ("16", 16),
     "commit_interval_s": ("0.5", 0.5),
     "session_timeout_s": ("30", 30.0),
@@ -41,7 +42,9 @@ def test_every_field_is_an_environment_variable(monkeypatch):
     for name, (stated, _) in EVERYTHING.items():
         monkeypatch.setenv(f"PENSTOCK_{name.upper()}", stated)
     deployment = Deployment()
-    assert {name: getattr(deployment, name) for name in EVERYTHING} == {n: value for n, (_, value) in EVERYTHING.items()}
+    assert {name: getattr(deployment, name) for name in EVERYTHING} == {
+        n: value for n, (_, value) in EVERYTHING.items()
+    }
 
 
 def test_without_any_variable_everything_is_in_the_projects_own_folders():
@@ -58,6 +61,10 @@ def test_the_folders_follow_var(tmp_path):
     deployment = Deployment(var=tmp_path)
     folders = (deployment.run_folder, deployment.models_folder, deployment.analytics_folder, deployment.logs_folder)
     assert [folder.relative_to(tmp_path).as_posix() for folder in folders] == ["run", "models", "analytics", "logs"]
+
+
+def test_the_prepared_encoders_may_be_elsewhere(tmp_path):
+    assert Deployment(var=tmp_path, models=tmp_path / "shared").models_folder == tmp_path / "shared"
 
 
 def test_a_prefix_stands_before_every_topic():
@@ -90,7 +97,7 @@ def test_other_variables_are_none_of_its_business(monkeypatch):
 
 def test_a_deployment_cannot_be_changed():
     with pytest.raises(ValidationError):
-        Deployment().topic_prefix = "late-"  # type: ignore[misc]
+        Deployment().topic_prefix = "late-"
 
 
 def write(var: Path, name: str, content: str) -> None:
@@ -108,7 +115,9 @@ def test_without_a_stated_address_it_is_the_running_brokers(tmp_path):
     assert Deployment(var=tmp_path).bootstrap() == "found:1"
 
 
-@pytest.mark.parametrize("content", [None, "", "{", "{}", '{"bootstrap_servers": 7}', "[]", '"found:1"', "null", "\udc80"])
+@pytest.mark.parametrize(
+    "content", [None, "", "{", "{}", '{"bootstrap_servers": 7}', "[]", '"found:1"', "null", "\udc80"]
+)
 def test_without_any_address_the_error_says_what_to_do(tmp_path, content):
     if content is not None:
         (tmp_path / "run").mkdir()

@@ -12,8 +12,8 @@ from streams.errors import (
     PenstockError,
     Rejected,
     Unconfigured,
-    Undecodable,
     UndeclaredTopic,
+    Undecodable,
     Undeliverable,
 )
 

@@ -16,7 +16,9 @@ SECRET = "where is my order 4711"
 
 def logged(code: str, level: str = "INFO") -> list[dict[str, Any]]:
     """Run ``code`` in a new process that logs at ``level``; its lines."""
-    program = f"import logging\nfrom streams.logs import configure, logger\nconfigure({level!r})\nS = {SECRET!r}\n{code}"
+    program = (
+        f"import logging\nfrom streams.logs import configure, logger\nconfigure({level!r})\nS = {SECRET!r}\n{code}"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
@@ -35,7 +37,9 @@ WITHHELD = ("message", "text", "question", "comment", "history", "documents", "a
 
 def test_a_key_that_could_carry_a_text_or_a_secret_is_withheld_logged_or_bound():
     fields = ", ".join(f"{key}=S" for key in WITHHELD)
-    lines = logged(f"logger().info('taken', request_id='r-1', {fields})\nlogger({fields}).warning('taken', request_id='r-1')")
+    lines = logged(
+        f"logger().info('taken', request_id='r-1', {fields})\nlogger({fields}).warning('taken', request_id='r-1')"
+    )
     for line in lines:
         assert {line[key] for key in WITHHELD} == {"(withheld)"}
         assert line["request_id"] == "r-1"

@@ -50,6 +50,7 @@ def command(role):
 def test_a_killed_worker_comes_back_with_another_pid_and_all_end_with_the_supervisor(deployment):
     with Supervisor(deployment, roles=["router"], command=command) as supervisor:
         (first,) = supervisor.status()
+        assert first.pid is not None
         os.kill(first.pid, signal.SIGKILL)
 
         def is_back():
@@ -66,6 +67,7 @@ def test_a_killed_worker_comes_back_with_another_pid_and_all_end_with_the_superv
 
 def test_no_worker_outlives_a_supervisor_that_was_killed(tmp_path):
     owner = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path), TRIVIAL], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
     try:
         worker = int(owner.stdout.readline())
         assert identity(worker) is not None

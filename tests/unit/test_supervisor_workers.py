@@ -14,13 +14,12 @@ from streams.supervisor import (
     GRACE_S,
     LONGEST_BACKOFF_S,
     STEADY_AFTER_S,
+    Happened,
     Supervisor,
     WorkerDidNotStart,
     environment_of,
     uses_embedded_models,
 )
-
-SETTINGS_OF_TESTS = {"bootstrap_servers": "broker:1"}
 
 
 class PlayedProcess:
@@ -47,9 +46,10 @@ class PlayedMachine:
     """Starts processes that only write their run files, or do not."""
 
     def __init__(self, var: Path) -> None:
-        self.deployment = Deployment(var=var, **SETTINGS_OF_TESTS)
+        self.deployment = Deployment(var=var, bootstrap_servers="broker:1")
         self.processes: list[PlayedProcess] = []
         self.said: list[str] = []
+        self.events: list[Happened] = []
         self.supervisors: list[Supervisor] = []
         self.never_ready: set[str] = set()
         self.dies_at_once: set[str] = set()
@@ -78,11 +78,10 @@ class PlayedMachine:
         self.now_s += seconds
 
     def supervisor(self, **more):
-        events = self.events = []
         made = Supervisor(
             self.deployment,
             environ={},
-            on_event=events.append,
+            on_event=self.events.append,
             starter=self.start,
             alive=lambda pid: pid in {process.pid for process in self.processes},
             clock_s=lambda: self.now_s,
@@ -284,7 +283,9 @@ def test_a_log_that_has_grown_too_long_is_moved_aside(tmp_path):
 
 
 def test_a_worker_sees_the_deployment_that_the_supervisor_was_given(tmp_path, monkeypatch):
-    given = Deployment(var=tmp_path, topic_prefix="t-", compress=True, generator_concurrency=7, **SETTINGS_OF_TESTS)
+    given = Deployment(
+        var=tmp_path, topic_prefix="t-", compress=True, generator_concurrency=7, bootstrap_servers="broker:1"
+    )
     variables = environment_of(given, 3, {"PENSTOCK_TOPIC_PREFIX": "other-", "PATH": "/bin"})
     assert variables["PATH"] == "/bin"
     for name, value in variables.items():
