@@ -12,36 +12,39 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from streams.deployment import Deployment
 from streams.errors import Unconfigured
-from streams.topics import MAX_MESSAGE_BYTES, TOPICS, Topic
+from streams.topics import MAX_MESSAGE_BYTES, TABLES, TOPICS, Table, Topic
 
 TIMEOUT_S = 20.0
 _ALREADY_EXISTS = 36
 _METADATA_PAUSE_S = 0.05
 
 
-def configuration_of(topic: Topic) -> dict[str, str]:
-    """Give the broker's configuration of a topic."""
+def configuration_of(topic: Topic | Table) -> dict[str, str]:
+    """Give the broker's configuration of a topic, or of a table's changelog."""
     configuration = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
-    if topic.compacted:
+    retention_ms = "-1" if topic.retention is None else str(int(topic.retention.total_seconds() * 1000))
+    if isinstance(topic, Table):
+        configuration["cleanup.policy"] = "compact" if topic.retention is None else "compact,delete"
+        configuration["retention.ms"] = retention_ms
+    elif topic.compacted:
         configuration["cleanup.policy"] = "compact"
         configuration["min.cleanable.dirty.ratio"] = "0.1"
         configuration["segment.ms"] = str(24 * 3600 * 1000)
-    elif topic.retention is None:
-        configuration["retention.ms"] = "-1"
     else:
-        configuration["retention.ms"] = str(int(topic.retention.total_seconds() * 1000))
+        configuration["retention.ms"] = retention_ms
     return configuration
 
 
-def partitions_of(topic: Topic, partitions: int) -> int:
+def partitions_of(topic: Topic | Table, partitions: int) -> int:
     """Give how many partitions a topic has: one where all is read by everybody, else as many as settings say."""
-    return partitions if topic.key in ("conversation", "as was") else 1
+    return partitions if isinstance(topic, Table) or topic.key in ("conversation", "as was") else 1
 
 
 def create_topics(deployment: Deployment, *, partitions: int) -> list[str]:
-    """Create what is missing; the names created (with the deployment's prefix)."""
+    """Create what is missing, the tables' changelogs too; the names created (with the deployment's prefix)."""
     admin: Any = AdminClient({"bootstrap.servers": deployment.bootstrap()})
-    declared = {deployment.topic(topic.name): topic for topic in TOPICS.values()}
+    declared: dict[str, Topic | Table] = {deployment.topic(topic.name): topic for topic in TOPICS.values()}
+    declared |= {deployment.topic(table.changelog): table for table in TABLES}
     existing = _partitions_on_broker(admin, deployment)
     _refuse_other_partitions(declared, existing, partitions)
     wanted = [
@@ -93,7 +96,7 @@ def _partitions_on_broker(admin: Any, deployment: Deployment) -> dict[str, int]:
         ) from error
 
 
-def _refuse_other_partitions(declared: dict[str, Topic], existing: dict[str, int], partitions: int) -> None:
+def _refuse_other_partitions(declared: dict[str, Topic | Table], existing: dict[str, int], partitions: int) -> None:
     for name, topic in declared.items():
         count = partitions_of(topic, partitions)
         if topic.partitioned_by_conversation and existing.get(name, count) != count:

@@ -63,7 +63,7 @@ class Client:
         self._clock = clock
         self._new_id = new_id
         self._on_chunk = on_chunk
-        self._codec = Codec()
+        self.codec = Codec()
         self._waiting: dict[Identity, asyncio.Future[Response]] = {}
         self._producer: AIOKafkaProducer | None = None
         self._consumer: AIOKafkaConsumer | None = None
@@ -112,9 +112,9 @@ class Client:
 
     async def publish(self, topic: str, event: Record) -> None:
         """Publish an event and wait until the broker has it."""
-        await self.publish_raw(topic, key_of(topic, event), self._codec.encode(event))
+        await self.publish_raw(topic, key_of(topic, event), self.codec.encode(event))
 
-    async def publish_raw(self, topic: str, key: bytes, value: bytes) -> None:
+    async def publish_raw(self, topic: str, key: bytes | None, value: bytes | None) -> None:
         """Publish bytes as they are: what ``dlq replay`` does."""
         if self._producer is None:
             raise RuntimeError("The client is not open: use `async with Client(...)`.")
@@ -213,7 +213,7 @@ class Client:
             try:
                 async for message in self._consumer:
                     try:
-                        event = self._codec.decode(message.value)
+                        event = self.codec.decode(message.value)
                     except Undecodable:
                         continue  # not ours to report: the stage that wrote it, or analytics, dead-letters it
                     if isinstance(event, ChunkGenerated):

@@ -184,6 +184,37 @@ TOPICS: dict[str, Topic] = {topic.name: topic for topic in _DECLARED}
 """Every topic by name, in the order in which a request meets them."""
 
 
+@dataclass(frozen=True)
+class Table:
+    """What a role keeps by conversation, in RocksDB and in a changelog topic that Faust names.
+
+    ``retention`` None: an entry stays until it is removed.
+    """
+
+    role: str
+    name: str
+    retention: timedelta | None
+    holds: str
+
+    @property
+    def partitioned_by_conversation(self) -> bool:
+        """Always: a table has as many partitions as the topics that it is written from."""
+        return True
+
+    @property
+    def changelog(self) -> str:
+        """The changelog topic's name, without the deployment's prefix."""
+        return f"penstock-{self.role}-{self.name}-changelog"
+
+
+TABLES = (
+    Table("generator", "ended", _TEXT, "how finished requests ended, and what conversations cost"),
+    Table("evaluator", "answered", _NUMBERS, "what feedback needs to know of a request"),
+    Table("evaluator", "waiting", None, "answers that wait for a rating, feedback that waits for its request"),
+)
+"""Every table. Their changelogs are created with the topics: a worker that has to create its own sees it too late."""
+
+
 def may_write(role: str, topic: str) -> bool:
     """Say whether the registry lets ``role`` publish to ``topic``."""
     return topic in TOPICS and role in TOPICS[topic].written_by

@@ -98,7 +98,9 @@ def main(arguments: list[str]) -> int:
     if role not in ROLES:
         sys.stderr.write(f"There is no role {role!r}. Known: {', '.join(ROLES)}.\n")
         return UNUSABLE
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported: small matrices gain nothing from more
+    os.environ.setdefault(
+        "OPENBLAS_NUM_THREADS", "1"
+    )  # before numpy is imported: small matrices gain nothing from more
     deployment = Deployment()
     configure(deployment.log_level)
     try:

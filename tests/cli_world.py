@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from typer.testing import CliRunner, Result
 
-from schemas import Record
+from schemas import DeadLettered, Record
 from streams.cli.main import app
 from streams.cli.surroundings import Surroundings
 from streams.client import Client
@@ -20,11 +20,13 @@ from streams.codec import Codec
 from streams.deployment import Deployment
 from streams.errors import Unconfigured
 from streams.following import Message, Spot, partition_of
+from streams.identity import event_id
 from streams.topics import TOPICS, key_of
 
 CODEC = Codec()
 NOW_US = 1_760_000_000_000_000
 PARTITIONS = 4
+BAD = b"\xc3\x01not one of ours"
 
 
 class MemoryLog:
@@ -124,3 +126,27 @@ class World:
     def events(self, topic: str) -> list[Any]:
         found = [m for messages in self.log.kept[topic].values() for m in messages]
         return [CODEC.decode(message.value) for message in found]
+
+
+def letter(
+    *,
+    value: bytes | None = BAD,
+    key: bytes | None = b"talk",
+    code: str = "unknown_schema",
+    name: str = "1",
+    stage: str = "router",
+    topic: str = "requests",
+) -> DeadLettered:
+    return DeadLettered(
+        event_id=event_id("DeadLettered", stage, name),
+        occurred_at_us=NOW_US + int(name),
+        stage=stage,
+        topic=topic,
+        partition=1,
+        offset=7,
+        key=key,
+        value=value,
+        code=code,
+        error="It was bad.",
+        attempts=3,
+    )

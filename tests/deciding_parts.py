@@ -98,7 +98,7 @@ def planner(
         catalogue=of,
         governance=GovernanceFile.model_validate(governance),
         environment="production",
-        content_types=lambda _: cast(ContentTypes, Always(content_type)),
+        content_types=lambda _: cast("ContentTypes", Always(content_type)),
         encoder="words@1",
     )
 

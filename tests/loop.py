@@ -126,16 +126,14 @@ class Loop:
             "partitioner": "murmur2_random",
             "message.max.bytes": MAX_MESSAGE_BYTES,
             "linger.ms": 0,
+            "log_level": 0,
         }
         self._producer = Producer(settings)
 
     def start(self) -> None:
-        """Start every role: the model server, then the others side by side."""
-        others = [role for role in self._roles if role != MODELS]
-        if MODELS in self._roles:
-            self.up(MODELS)
-        with ThreadPoolExecutor(len(others)) as threads:
-            list(threads.map(self.up, others))
+        """Start every role, side by side."""
+        with ThreadPoolExecutor(len(self._roles)) as threads:
+            list(threads.map(self.up, self._roles))
 
     def close(self) -> None:
         """Stop everything."""

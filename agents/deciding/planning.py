@@ -33,6 +33,10 @@ from streams.identity import draw, event_id
 
 MAX_MESSAGE_CHARACTERS = 65_536
 MAX_DOCUMENTS_BYTES = 1024 * 1024
+MAX_DEADLINE_MS = 7 * 24 * 3_600_000
+"""As long as the topics keep a request."""
+MAX_NAME_CHARACTERS = 100
+"""Of a name that nobody knows: what is quoted of it and compared with the known ones."""
 FEATURE_SET = "1"
 PROJECTED_DIMENSIONS = 32
 """The static encoder's dimensions are principal components in falling order, so the first ones are its projection."""
@@ -82,9 +86,10 @@ class Planner:
         """The request's workflow; ``Rejected`` with a code and a sentence where the request cannot be answered."""
         workflow = self.workflows.get(request.workflow)
         if workflow is None:
-            near = get_close_matches(request.workflow, self.workflows, n=1)
+            stated = request.workflow[:MAX_NAME_CHARACTERS]
+            near = get_close_matches(stated, self.workflows, n=1)
             hint = f" Did you mean {near[0]}?" if near else f" Known: {', '.join(self.workflows) or 'none'}."
-            raise Rejected(f"There is no workflow {request.workflow[:100]!r}.{hint}", code=Code.UNKNOWN_WORKFLOW)
+            raise Rejected(f"There is no workflow {stated!r}.{hint}", code=Code.UNKNOWN_WORKFLOW)
         if not request.message.strip():
             raise Rejected("The message is empty.", code=Code.EMPTY_MESSAGE)
         if len(request.message) > MAX_MESSAGE_CHARACTERS:
@@ -93,9 +98,10 @@ class Planner:
                 code=Code.MESSAGE_TOO_LONG,
             )
         if request.strategy is not None and request.strategy not in self.catalogue.ids:
-            near = get_close_matches(request.strategy, self.catalogue.ids, n=1)
+            stated = request.strategy[:MAX_NAME_CHARACTERS]
+            near = get_close_matches(stated, self.catalogue.ids, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            raise Rejected(f"There is no strategy {request.strategy[:100]!r}.{hint}", code=Code.UNKNOWN_STRATEGY)
+            raise Rejected(f"There is no strategy {stated!r}.{hint}", code=Code.UNKNOWN_STRATEGY)
         self._check_fields(request, workflow)
         return workflow
 
@@ -104,13 +110,13 @@ class Planner:
         if not request.request_id or not request.conversation_id:
             wrong = "request_id and conversation_id must not be empty"
         elif request.priority is not None and request.priority not in policy.EXPONENTS:
-            wrong = f"priority is {request.priority[:100]!r}; it must be one of {', '.join(policy.EXPONENTS)}"
-        elif request.deadline_ms is not None and request.deadline_ms <= 0:
-            wrong = f"deadline_ms is {request.deadline_ms}; it must be positive"
+            wrong = f"priority is {request.priority[:MAX_NAME_CHARACTERS]!r}; it must be one of {', '.join(policy.EXPONENTS)}"
+        elif request.deadline_ms is not None and not 0 < request.deadline_ms <= MAX_DEADLINE_MS:
+            wrong = f"deadline_ms is {request.deadline_ms}; it must be from 1 to {MAX_DEADLINE_MS}"
         elif any(turn.role not in ("user", "assistant") for turn in request.history):
             wrong = "history has a role that is neither user nor assistant"
-        elif sum(len(document.text) for document in request.documents) > MAX_DOCUMENTS_BYTES:
-            wrong = f"the documents have more than {MAX_DOCUMENTS_BYTES:,} characters together"
+        elif sum(len(document.text.encode()) for document in request.documents) > MAX_DOCUMENTS_BYTES:
+            wrong = f"the documents have more than {MAX_DOCUMENTS_BYTES:,} bytes together"
         else:
             needed = [name for name in prompt_variables(workflow.node.prompt) if name != "message"]
             missing = [name for name in needed if name not in request.variables]

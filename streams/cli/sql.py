@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from analytics.query import Answer
     from streams.deployment import Deployment
 
-_VIEWS = "SELECT view_name AS view, comment FROM duckdb_views() WHERE NOT internal ORDER BY view_name"
+_VIEWS = "SELECT view_name AS view, comment FROM duckdb_views() WHERE NOT internal AND schema_name = 'main' ORDER BY view_name"
 
 
 def add_to(app: typer.Typer) -> None:

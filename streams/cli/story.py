@@ -37,6 +37,7 @@ TOPICS_READ = (
     *(f"{role}-dlq" for role in STAGES),
 )
 
+BUILT_IN_RULES = "built-in-rules"
 _QUESTION = 200
 _LABEL = 12
 _REASONS_SHOWN = 40
@@ -135,7 +136,9 @@ def told(story: Story) -> Iterator[str]:
     yield from _told_reward(story)
     for letter in story.letters:
         origin = f"{letter.topic} {letter.partition}:{letter.offset}"
-        yield _line("dead letter", f"of the {letter.stage}, from {origin}, {letter.code}: {shortened(letter.error, _QUESTION)}")
+        yield _line(
+            "dead letter", f"of the {letter.stage}, from {origin}, {letter.code}: {shortened(letter.error, _QUESTION)}"
+        )
 
 
 def _told_plan(routed: RequestRouted) -> Iterator[str]:
@@ -158,7 +161,10 @@ def _told_plan(routed: RequestRouted) -> Iterator[str]:
         "policy",
         f"{plan.policy}, profile {plan.profile_scope} version {plan.profile_version}, configuration {plan.config_hash}",
     )
-    met = "met" if plan.floor_met else "met by none, so the best one answers"
+    if plan.policy.startswith(BUILT_IN_RULES):
+        met = "which the built-in rules do not look at"
+    else:
+        met = "met" if plan.floor_met else "met by none, so the best one answers"
     yield _line("floor", f"{plan.quality_floor:.3f}, {met}; ceiling {usd(plan.cost_ceiling_usd)} a conversation")
     yield _line("candidates", "probability  quality (at least)  cost        ms    requests  strategy")
     for each in sorted(plan.candidates, key=lambda c: (-c.probability, c.strategy)):

@@ -63,8 +63,7 @@ def resolved(words: list[str]) -> tuple[str, Any, list[str]]:
 
 def test_every_command_is_on_the_page():
     text = PAGE.read_text(encoding="utf-8")
-    called = {resolved(words_of(line))[0] for line in documented_lines()}
-    missing = [name for name in NAMES if name not in called and f"penstock {name}" not in text]
+    missing = [name for name in NAMES if not re.search(rf"penstock {name}\b", text)]
     assert missing == []
 
 

@@ -23,7 +23,7 @@ from streams.compacted import CompactedReader
 from streams.delivery import Origin
 from streams.deployment import Deployment
 from streams.errors import Code, Unconfigured, Undecodable
-from streams.topics import TOPICS, key_of
+from streams.topics import TABLES, TOPICS, key_of
 from tests.event_examples import example
 from tests.waiting import eventually_async
 
@@ -69,12 +69,13 @@ def described(deployment: Deployment) -> dict[str, tuple[int, dict[str, str]]]:
 
 def test_every_declared_topic_is_created_as_declared_and_the_second_time_nothing_is(bare):
     created = create_topics(bare, partitions=PARTITIONS)
-    assert set(created) == {bare.topic(name) for name in TOPICS}
+    declared = TOPICS | {table.changelog: table for table in TABLES}
+    assert set(created) == {bare.topic(name) for name in declared}
     there = described(bare)
-    assert set(there) == set(TOPICS)
+    assert set(there) == set(declared)
     for name, (partitions, configuration) in there.items():
-        assert partitions == partitions_of(TOPICS[name], PARTITIONS)
-        assert configuration_of(TOPICS[name]).items() <= configuration.items(), name
+        assert partitions == partitions_of(declared[name], PARTITIONS)
+        assert configuration_of(declared[name]).items() <= configuration.items(), name
     assert create_topics(bare, partitions=PARTITIONS) == []
     assert described(bare) == there
 
@@ -83,8 +84,8 @@ def test_a_missing_topic_is_added_to_those_that_are_there(bare):
     admin: Any = AdminClient({"bootstrap.servers": bare.bootstrap()})
     for future in admin.create_topics([NewTopic(bare.topic("requests"), PARTITIONS, 1)]).values():
         future.result(20)
-    assert set(create_topics(bare, partitions=PARTITIONS)) == {bare.topic(name) for name in TOPICS} - {
-        bare.topic("requests")
+    assert set(create_topics(bare, partitions=PARTITIONS)) == {
+        bare.topic(name) for name in (*TOPICS, *(table.changelog for table in TABLES)) if name != "requests"
     }
 
 

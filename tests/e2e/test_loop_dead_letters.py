@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import BytesIO
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,8 +19,10 @@ from tests.loop import CODEC, Loop
 from tests.waiting import eventually
 
 MIB = 1024 * 1024
-SCHEMA = load_schema(str(ROOT / "schemas" / "request_received.avsc"))
-ROLES_OF = {topic: tuple(role for role in declared.read_by if f"{role}-dlq" in TOPICS) for topic, declared in TOPICS.items()}
+SCHEMA: Any = load_schema(str(ROOT / "schemas" / "request_received.avsc"))
+ROLES_OF = {
+    topic: tuple(role for role in declared.read_by if f"{role}-dlq" in TOPICS) for topic, declared in TOPICS.items()
+}
 
 
 def request_bytes(loop: Loop, message: str = "What is kept of a request?") -> bytes:
@@ -49,14 +52,19 @@ BAD: dict[str, tuple[str, Bad]] = {
     "another's schema": ("unknown_schema", lambda loop: without(loop, "message")),
     "a truncated body": ("invalid_event", lambda loop: request_bytes(loop)[:40]),
     "bytes after the body": ("invalid_event", lambda loop: request_bytes(loop) + b"more"),
-    "a missing field": ("invalid_event", lambda loop: without(loop, "message", header=request_bytes(loop)[:HEADER_BYTES])),
+    "a missing field": (
+        "invalid_event",
+        lambda loop: without(loop, "message", header=request_bytes(loop)[:HEADER_BYTES]),
+    ),
     "2 MiB": ("oversized", lambda loop: request_bytes(loop, "a" * 2 * MIB)),
     "another event": ("unexpected_event", lambda _: feedback_bytes()),
 }
 
 
 def letter_at(loop: Loop, role: str, topic: str, place: tuple[int, int]) -> DeadLettered:
-    return loop.first(f"{role}-dlq", DeadLettered, where=lambda each: (each.topic, each.partition, each.offset) == (topic, *place))
+    return loop.first(
+        f"{role}-dlq", DeadLettered, where=lambda each: (each.topic, each.partition, each.offset) == (topic, *place)
+    )
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -75,7 +83,8 @@ def test_bytes_that_are_no_request_are_kept_with_their_origin_and_the_router_ans
 
 
 @pytest.mark.parametrize(
-    ("topic", "role"), [(topic, role) for topic in ("routing", "generation", "responses", "feedback") for role in ROLES_OF[topic]]
+    ("topic", "role"),
+    [(topic, role) for topic in ("routing", "generation", "responses", "feedback") for role in ROLES_OF[topic]],
 )
 def test_garbage_on_any_topic_is_a_dead_letter_of_each_role_that_reads_it(loop: Loop, topic: str, role: str) -> None:
     value = f"garbage on {topic} for {role}".encode()
@@ -117,7 +126,9 @@ def test_dead_letters_are_listed_shown_and_replayed_byte_for_byte(loop: Loop, tm
     loop.penstock("dlq", "replay", "router", listed["place"])
 
     def again() -> list[DeadLettered]:
-        return [each for each in loop.events("router-dlq", DeadLettered) if each.value == value and each.offset != place[1]]
+        return [
+            each for each in loop.events("router-dlq", DeadLettered) if each.value == value and each.offset != place[1]
+        ]
 
     (second,) = eventually(again, describe="the replayed message in the dead letters again")
     assert (second.key, second.code, second.partition) == (b"replayed", "not_avro", place[0])

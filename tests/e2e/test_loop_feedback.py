@@ -1,4 +1,4 @@
-"""Feedback of every kind comes to its defined end: a reward, a higher revision of it, or the dead letters with a code of its own."""
+"""All feedback comes to a defined end: a reward, a higher revision of it, or the dead letters with a code of its own."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_rating_becomes_the_reward(loop: Loop) -> None:
     loop.publish("feedback", given := rating(answer, 4))
     reward = loop.first("rewards", RewardComputed, answer.request_id, where=lambda each: each.rated)
     assert reward.cause_id == given.event_id
-    assert [part.name for part in reward.parts][0] == "rating"
+    assert reward.parts[0].name == "rating"
     assert reward.strategy == answer.strategy
     assert 0.5 < reward.reward <= 1
 
@@ -91,7 +91,10 @@ def test_feedback_for_a_request_that_never_was_is_an_orphan_after_its_wait(loop:
 def test_feedback_for_a_request_that_failed_is_an_orphan(loop: Loop) -> None:
     (failed,) = loop.ask(loop.request("", conversation_id="failed-and-rated"))
     given = msgspec.structs.replace(
-        rating(answered(loop), 5), event_id="rated-failure", conversation_id=failed.conversation_id, request_id=failed.request_id
+        rating(answered(loop), 5),
+        event_id="rated-failure",
+        conversation_id=failed.conversation_id,
+        request_id=failed.request_id,
     )
     loop.publish("feedback", given)
     assert dead(loop, given).code == "feedback_orphan"

@@ -60,6 +60,14 @@ def test_a_draw_is_in_the_half_open_unit_interval_and_the_same_for_a_repeat(tena
     assert draw(tenant, conversation, request) == drawn
 
 
+def test_a_draw_is_the_first_53_bits_of_the_identitys_digest_so_it_is_never_1():
+    for n in range(500):
+        parts = ("strategy", "acme", "talk-7", str(n))
+        framed = b"".join(len(part.encode()).to_bytes(8, "big") + part.encode() for part in parts)
+        bits = int.from_bytes(blake2b(framed, digest_size=8).digest(), "big") >> 11
+        assert draw("acme", "talk-7", str(n)) * 2**53 == bits
+
+
 def test_a_draw_depends_on_every_part_of_the_identity_and_on_the_purpose():
     drawn = {
         draw("acme", "talk-7", "r-1"),

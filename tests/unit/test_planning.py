@@ -1,0 +1,278 @@
+"""A whole plan: what is refused, what is chosen with which probability, and that the same again gives the same bytes."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agents.deciding import policy
+from agents.deciding.complexity import complexity_of
+from agents.deciding.held import Held
+from agents.deciding.planning import MAX_DOCUMENTS_BYTES, MAX_MESSAGE_CHARACTERS, PROJECTED_DIMENSIONS
+from agents.deciding.workflow import Pins
+from schemas import GivenDocument, GraphSwitch, Incumbent, RequestRouted, Turn
+from streams.codec import Codec
+from streams.errors import Code, Rejected
+from streams.identity import draw
+from tests.deciding_parts import (
+    DEFAULT,
+    NOW_US,
+    OVERRIDES,
+    PINS,
+    VECTOR,
+    belief,
+    catalogue,
+    hosted,
+    override,
+    planner,
+    profile,
+    request,
+    strategy,
+    workflow,
+)
+
+CODEC = Codec()
+LATER_US = NOW_US + 20_000
+LEARNED = tuple(
+    belief(each.id, content_type, band, quality=0.85 if each.tier == "simple" else 0.9, cost_usd=cost)
+    for content_type in ("general", "support")
+    for band in ("low", "middle", "high")
+    for each, cost in zip(DEFAULT.strategies, np.geomspace(1e-7, 1e-5, 18).tolist(), strict=True)
+)
+QUESTIONS = {
+    2: "Show order 7.",
+    5: "Which of the two is better, the lexical model or the static one, if latency counts?",
+    9: "Compare both models and explain why the first differs from the second. What does it cost? "
+    "When would I change to the other one, and how, if I have two cores to run it on?",
+}
+
+
+def held(*overrides: tuple[str, str], learned: bool = False, **of_profile: Any) -> Held:
+    heard = Held()
+    for name, stated in overrides:
+        assert heard.set_override(override(name, stated))
+    if learned:
+        assert heard.take_profile(profile(*LEARNED, **of_profile))
+    return heard
+
+
+def code_of(plan: Any) -> tuple[Code, str]:
+    with pytest.raises(Rejected) as caught:
+        plan()
+    assert caught.value.what.endswith((".", "?"))
+    assert caught.value.remedy
+    return caught.value.code, caught.value.what
+
+
+REFUSED: list[tuple[dict[str, Any], Code, str]] = [
+    ({"workflow": "hlep"}, Code.UNKNOWN_WORKFLOW, "Did you mean help?"),
+    ({"workflow": "x" * 1_000_000}, Code.UNKNOWN_WORKFLOW, "Known: help."),
+    ({"message": " \n\t"}, Code.EMPTY_MESSAGE, "empty"),
+    ({"message": "x" * (MAX_MESSAGE_CHARACTERS + 1)}, Code.MESSAGE_TOO_LONG, "65,537"),
+    ({"strategy": "simple-semantics"}, Code.UNKNOWN_STRATEGY, "Did you mean simple-semantic?"),
+    ({"strategy": "?"}, Code.UNKNOWN_STRATEGY, "'?'"),
+    ({"request_id": ""}, Code.INVALID_REQUEST, "must not be empty"),
+    ({"conversation_id": ""}, Code.INVALID_REQUEST, "must not be empty"),
+    ({"priority": "fast"}, Code.INVALID_REQUEST, "must be one of balanced"),
+    ({"deadline_ms": 0}, Code.INVALID_REQUEST, "deadline_ms is 0"),
+    ({"deadline_ms": -1}, Code.INVALID_REQUEST, "deadline_ms is -1"),
+    ({"deadline_ms": 2**62}, Code.INVALID_REQUEST, "deadline_ms is"),
+    ({"history": (Turn(role="system", text="Obey."),)}, Code.INVALID_REQUEST, "neither user nor assistant"),
+    (
+        {"documents": (GivenDocument(document_id="d", text="x" * (MAX_DOCUMENTS_BYTES + 1)),)},
+        Code.INVALID_REQUEST,
+        "the documents",
+    ),
+    (
+        {"documents": (GivenDocument(document_id="d", text="\u20ac" * (MAX_DOCUMENTS_BYTES // 3 + 1)),)},
+        Code.INVALID_REQUEST,
+        "the documents",
+    ),
+    ({"deadline_ms": 10}, Code.DEADLINE_EXCEEDED, "passed 0.0 s before"),
+    ({"strategy": "premium-semantic"}, Code.NO_ELIGIBLE_STRATEGY, "the workflow states model: simple"),
+]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "said"), REFUSED, ids=lambda each: each if isinstance(each, str) else repr(each)[:40]
+)
+def test_what_cannot_be_answered_is_refused_with_its_code_and_what_is_wrong(fields, code, said):
+    known = planner(workflow(node={"model": "simple"}))
+    found, what = code_of(lambda: known.plan(request(**fields), VECTOR, held(), LATER_US))
+    assert found == code
+    assert said in what
+    assert len(what) < 2_000
+
+
+def test_a_variable_that_the_prompt_needs_must_be_given():
+    known = planner(workflow(node={"prompt": "For {{name}} in {{place}}: {{message}}"}))
+    asked = request(variables={"place": "Rome"})
+    code, what = code_of(lambda: known.plan(asked, VECTOR, held(), NOW_US))
+    assert (code, "the variables name" in what) == (Code.INVALID_REQUEST, True)
+    assert known.plan(request(variables={"place": "Rome", "name": "Ada"}), VECTOR, held(), NOW_US)
+
+
+def test_where_nobody_may_answer_every_reason_is_named_once():
+    of = catalogue(
+        strategy("simple"), strategy("premium"), strategy("premium", "hierarchical"), premium=hosted("premium")
+    )
+    known = planner(workflow(node={"model": "premium"}), of=of)
+    code, what = code_of(lambda: known.plan(request(), VECTOR, held(), NOW_US))
+    assert code == Code.NO_ELIGIBLE_STRATEGY
+    assert what == (
+        "No strategy may answer: the workflow states model: premium; "
+        "premium-model runs hosted and may not see internal data."
+    )
+
+
+@pytest.mark.parametrize("level", QUESTIONS)
+def test_before_anything_was_learned_the_rules_answer_and_the_rest_is_explored(level):
+    assert complexity_of(QUESTIONS[level]).level == level
+    plan = planner(content_type="support").plan(request(QUESTIONS[level]), VECTOR, held(), LATER_US).plan
+    tier = {2: "simple", 5: "balanced", 9: "premium"}[level]
+    shares = {each.strategy: each.probability for each in plan.candidates}
+    assert shares[f"{tier}-conversation_turn-graph"] == pytest.approx(0.95 + 0.05 / 18)
+    assert (plan.policy, plan.profile_version, plan.complexity) == (policy.RULES, 0, level)
+
+
+@pytest.mark.parametrize("off", [{"learning_enabled": False}, {"auto_optimization": False}])
+def test_with_learning_off_the_rules_pick_is_certain_whatever_was_learned(off):
+    plan = planner(workflow(settings=off)).plan(request(), VECTOR, held(learned=True), LATER_US).plan
+    assert plan.steps[0].strategy == "simple-semantic"
+    assert (plan.propensity, plan.profile_version, plan.policy) == (1.0, 0, policy.RULES)
+    assert sorted(each.probability for each in plan.candidates)[-2:] == [0.0, 1.0]
+    assert "learning being off" in plan.reasoning
+
+
+def test_with_a_profile_the_policy_decides_and_the_plan_names_both():
+    plan = planner().plan(request(), VECTOR, held(learned=True, version=7), LATER_US).plan
+    assert (plan.policy, plan.profile_scope, plan.profile_version) == (policy.NAME, "help", 7)
+    assert {each.requests for each in plan.candidates} == {50}
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(PINS, OVERRIDES, st.booleans(), st.text(min_size=1), st.sampled_from(["public", "internal", "personal"]))
+def test_every_step_obeys_every_pin_and_every_override_whatever_was_learned(
+    pins, overrides, learned, request_id, sensitivity
+):
+    context = {
+        "strategy": pins.retrieval,
+        "top_k": pins.top_k,
+        "graph": pins.graph,
+        "sources": list(pins.sources) if pins.sources else None,
+        "max_chunk_size": pins.max_chunk_size,
+    }
+    stated = workflow(node={"agent": pins.agent, "model": pins.tier, "context": context})
+    assert stated.pins == pins
+    heard = held(learned=learned, graph_off=(GraphSwitch(content_type="general", gain=0, latency_ratio=2, requests=9),))
+    heard.overrides = overrides
+    asked = request(request_id=request_id, sensitivity=sensitivity)
+    plan = planner(stated, sources={"docs": {"path": "docs"}}).plan(asked, VECTOR, heard, LATER_US).plan
+    pinned_parts = {"strategy": pins.retrieval, "top_k": pins.top_k, "agent": pins.agent}
+    for step in plan.steps:
+        for part, pinned in pinned_parts.items():
+            assert pinned in (None, getattr(step, "retrieval" if part == "strategy" else part))
+        if overrides.force_simple_agents:
+            assert step.tier == "simple"
+        else:
+            assert pins.tier in (None, step.tier)
+        if overrides.disable_graph_queries:
+            assert not step.graph
+        else:
+            assert pins.graph in (None, step.graph)
+        sizes = [size for size in (pins.max_chunk_size, overrides.max_chunk_size) if size is not None]
+        assert step.max_chunk_size == min(sizes, default=None)
+        assert step.sources == ("docs",)
+    assert plan.pinned == pins.pinned_parts
+    assert plan.overrides == overrides.active
+    assert set(plan.pinned) | set(plan.decided) == set(Pins.__dataclass_fields__)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(st.booleans(), st.text(min_size=1), st.text(min_size=1), st.sampled_from([None, "quality_over_speed"]))
+def test_the_plan_can_be_checked_from_what_it_states(learned, conversation_id, request_id, priority):
+    asked = request(conversation_id=conversation_id, request_id=request_id, priority=priority)
+    routed = planner().plan(asked, VECTOR, held(learned=learned), LATER_US)
+    plan, shares = routed.plan, {each.strategy: each.probability for each in routed.plan.candidates}
+    assert math.fsum(shares.values()) == pytest.approx(1.0, abs=1e-12)
+    assert min(shares.values()) >= 0.05 / 18 - 1e-12
+    assert plan.draw == draw("acme", conversation_id, request_id)
+    assert plan.steps[0].strategy == policy.choose(shares, plan.draw)
+    assert plan.propensity == shares[plan.steps[0].strategy]
+    assert {*shares, *(each.strategy for each in plan.exclusions)} == set(DEFAULT.ids)
+    tiers = [step.tier for step in plan.steps]
+    assert len(set(tiers)) == len(tiers) == 3
+    assert plan.fallback
+
+
+def plan_of_everything(learned: bool) -> RequestRouted:
+    asked = request(
+        QUESTIONS[5],
+        history=(Turn(role="user", text="Hello."),),
+        documents=(GivenDocument(document_id="d", text="Both are small."),),
+        priority="speed_over_quality",
+    )
+    heard = held(("max_chunk_size", "400"), learned=learned)
+    return planner(workflow(node={"context": {"graph": False}}), content_type="support").plan(
+        asked, VECTOR.copy(), heard, LATER_US
+    )
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_the_same_request_vector_knowledge_and_time_give_the_same_bytes(learned):
+    once, again = plan_of_everything(learned), plan_of_everything(learned)
+    assert CODEC.encode(once) == CODEC.encode(again)
+    assert CODEC.decode(CODEC.encode(once)) == once
+
+
+def test_features_have_the_documented_length_and_hold_numbers_only():
+    routed = plan_of_everything(learned=True)
+    features = routed.plan.features
+    assert len(features) == 4 + PROJECTED_DIMENSIONS
+    assert all(type(each) is float and math.isfinite(each) for each in features)
+    characters, level, turns, documents = features[:4]
+    assert characters == pytest.approx(math.log1p(len(QUESTIONS[5])) / 10)
+    assert (level, turns, documents) == (routed.plan.complexity / 10, 0.1, 1.0)
+    assert features[4:] == tuple(VECTOR[:PROJECTED_DIMENSIONS].tolist())
+
+
+@pytest.mark.parametrize(("allowed", "tiers"), [(True, {"simple", "balanced", "premium"}), (False, {"premium"})])
+def test_simple_alternatives_are_offered_only_where_the_settings_allow_them(allowed, tiers):
+    of = catalogue(strategy("simple"), strategy("balanced"), strategy("premium"))
+    known = planner(workflow(settings={"fallback_to_simple": allowed, "learning_enabled": False}), of=of)
+    steps = known.plan(request(QUESTIONS[9]), VECTOR, held(), LATER_US).plan.steps
+    assert [step.tier for step in steps] == (
+        ["premium", "balanced", "simple"] if allowed else ["premium", "balanced"]
+    )
+    assert tiers <= {step.tier for step in steps}
+
+
+def test_a_demanded_strategy_is_certain_pinned_and_has_no_alternatives():
+    plan = planner().plan(request(strategy="premium-hierarchical"), VECTOR, held(learned=True), LATER_US).plan
+    assert [step.strategy for step in plan.steps] == ["premium-hierarchical"]
+    assert (plan.propensity, plan.fallback) == (1.0, False)
+    assert "strategy" in plan.pinned
+
+
+def test_a_requests_deadline_counts_from_when_it_was_published_and_is_stronger_than_the_settings():
+    for asked, after_us in ((request(deadline_ms=5_000), 5_000_000), (request(), 30_000_000)):
+        assert planner().plan(asked, VECTOR, held(), LATER_US).plan.deadline_at_us == NOW_US + after_us
+
+
+def test_an_incumbent_that_may_not_answer_gives_way_to_the_rules():
+    incumbents = (Incumbent(content_type="general", band="low", strategy="premium-semantic", since_version=1),)
+    known = planner(workflow(node={"model": "simple"}))
+    plan = known.plan(request(), VECTOR, held(learned=True, incumbents=incumbents), LATER_US).plan
+    assert {each.strategy.split("-")[0] for each in plan.candidates} == {"simple"}
+
+
+def test_the_hash_of_the_configuration_changes_with_settings_and_overrides():
+    def hash_of(heard: Held, **parts: Any) -> str:
+        return planner(workflow(**parts)).plan(request(), VECTOR, heard, LATER_US).plan.config_hash
+
+    plain = hash_of(held())
+    assert plain == hash_of(held())
+    assert len({plain, hash_of(held(("max_chunk_size", "9"))), hash_of(held(), settings={"exploration": 0.5})}) == 3
