@@ -5,7 +5,8 @@ spelled out at their first use), so that other languages need one file an event.
 ``--check`` only compares and exits 1 when a file is stale.
 
 Types map as: str string, int long, float double, bool boolean, bytes bytes, ``X | None`` a union with null (the default's
-type first, as Avro demands), ``tuple[X, ...]`` array, ``dict[str, X]`` map, ``Literal`` enum, a ``Part`` record. Field
+type first, as Avro demands), ``tuple[X, ...]`` array, ``dict[str, X]`` map, ``Literal`` enum (a symbol that a
+reader does not know is read as the last), a ``Part`` record. Field
 documentation is the string under the field. Anything else raises ``TypeError`` naming the field.
 """
 
@@ -62,17 +63,17 @@ def _field_docs(cls: type) -> dict[str, str]:
     return docs
 
 
-def _avro_type(annotation: Any, where: str, seen: set[str], enum_default: object) -> Any:
+def _avro_type(annotation: Any, where: str, seen: set[str]) -> Any:
     if annotation in _PRIMITIVES:
         return _PRIMITIVES[annotation]
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         (inner,) = [a for a in arguments if a is not type(None)]
-        return ["null", _avro_type(inner, where, seen, None)]
+        return ["null", _avro_type(inner, where, seen)]
     if origin is tuple:
-        return {"type": "array", "items": _avro_type(arguments[0], where, seen, None)}
+        return {"type": "array", "items": _avro_type(arguments[0], where, seen)}
     if origin is dict:
-        return {"type": "map", "values": _avro_type(arguments[1], where, seen, None)}
+        return {"type": "map", "values": _avro_type(arguments[1], where, seen)}
     if origin is Literal:
         owner, field = where.rsplit(".", 1)
         name = owner + field.title().replace("_", "")
@@ -80,7 +81,7 @@ def _avro_type(annotation: Any, where: str, seen: set[str], enum_default: object
             "type": "enum",
             "name": name,
             "symbols": list(arguments),
-            "default": enum_default or arguments[-1],
+            "default": arguments[-1],
         }
     if isinstance(annotation, type) and issubclass(annotation, Part | Record):
         if annotation.__name__ in seen:
@@ -104,7 +105,7 @@ def _record_schema(cls: type[msgspec.Struct], seen: set[str]) -> dict[str, Any]:
         field: dict[str, Any] = {"name": info.name}
         if info.name in docs:
             field["doc"] = docs[info.name]
-        field["type"] = _avro_type(hints[info.name], where, seen, default if has_default else None)
+        field["type"] = _avro_type(hints[info.name], where, seen)
         if has_default:
             field["default"] = list(default) if isinstance(default, tuple) else default
         fields.append(field)
