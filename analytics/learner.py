@@ -34,6 +34,10 @@ _REWARD_UNITS = 1_000_000
 _COST_UNITS = 1_000_000_000_000
 _LATENCY_UNITS = 1_000
 
+_EVIDENCE = """answered AND reward IS NOT NULL AND latency_ms IS NOT NULL
+  AND content_type IS NOT NULL AND band IS NOT NULL AND strategy IS NOT NULL"""
+"""What counts as a rewarded request, for what is due and for what is learned alike."""
+
 _SUMS = f"""
 SELECT content_type, band, strategy,
        count(*) AS requests,
@@ -44,18 +48,17 @@ SELECT content_type, band, strategy,
        sum(CAST(round(latency_ms * {_LATENCY_UNITS}) AS BIGINT)) AS latency_sum,
        max(rewarded_at_us) AS last_us
 FROM outcome
-WHERE scope = ? AND answered AND reward IS NOT NULL AND latency_ms IS NOT NULL
-  AND content_type IS NOT NULL AND strategy IS NOT NULL
+WHERE scope = ? AND {_EVIDENCE}
 GROUP BY content_type, band, strategy
 ORDER BY content_type, band, strategy
-"""  # noqa: S608 - whole numbers of this module
+"""  # noqa: S608 - whole numbers and the condition of this module
 
-_COUNTS = """
+_COUNTS = f"""
 SELECT scope, count(*), count(*) FILTER (WHERE rated)
 FROM outcome
-WHERE scope IS NOT NULL AND answered AND reward IS NOT NULL
+WHERE scope IS NOT NULL AND {_EVIDENCE}
 GROUP BY scope ORDER BY scope
-"""
+"""  # noqa: S608 - the condition of this module
 
 
 class ProfileLearner:
@@ -88,10 +91,11 @@ class ProfileLearner:
         now_us: int,
     ) -> list[ProfileUpdated]:
         """Give the profiles that are due (see ``analytics.learning.Learner``)."""
-        due = [
-            self._rolled_back(connection, watermark, order) for order in controls if isinstance(order, RollbackOrdered)
-        ]
-        done: list[ProfileUpdated] = [profile for profile in due if profile is not None]
+        done: list[ProfileUpdated] = []
+        for order in controls:
+            if isinstance(order, RollbackOrdered):
+                profile = self._rolled_back(connection, watermark, order, done)
+                done.extend([profile] if profile is not None else [])
         held = {scope for (scope,) in connection.execute("SELECT scope FROM held_scope").fetchall()}
         busy = held | {profile.scope for profile in done}
         for scope, requests, rated in connection.execute(_COUNTS).fetchall():
@@ -105,7 +109,8 @@ class ProfileLearner:
 
     def _is_due(self, scope: str, parent: ProfileUpdated | None, requests: int, rated: int, now_us: int) -> bool:
         known = parent.evidence if parent is not None else Evidence(requests=0, rated=0, watermark={})
-        new = (requests - known.requests) + (rated - known.rated) if parent else requests
+        # a rating of an answer that was scored automatically before is new evidence, too
+        new = max(requests - known.requests, rated - known.rated)
         passed_s = (now_us - self._published_us.get(scope, 0)) / 1e6
         return (new >= NEW_REWARDS and passed_s >= LEAST_SECONDS) or (
             parent is not None and new > 0 and passed_s >= MOST_SECONDS
@@ -196,10 +201,18 @@ class ProfileLearner:
         )
 
     def _rolled_back(
-        self, connection: duckdb.DuckDBPyConnection, watermark: Mapping[str, int], order: RollbackOrdered
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        watermark: Mapping[str, int],
+        order: RollbackOrdered,
+        done: Sequence[ProfileUpdated],
     ) -> ProfileUpdated | None:
-        newest = self._newest(connection, order.scope)
-        target = self._version(connection, order.scope, order.to_version) if order.to_version else None
+        # ``done`` are the answers to the orders before this one, which no table holds yet
+        earlier = {profile.version: profile for profile in done if profile.scope == order.scope}
+        newest = earlier[max(earlier)] if earlier else self._newest(connection, order.scope)
+        target = None
+        if order.to_version:
+            target = earlier.get(order.to_version) or self._version(connection, order.scope, order.to_version)
         if newest is None or (order.to_version and target is None):
             self._log.error("rollback_impossible", scope=order.scope, to_version=order.to_version)
             return None

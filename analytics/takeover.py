@@ -12,6 +12,7 @@ Graph lookups are switched off for a content type where they gain less than ``LE
 ``MOST_LATENCY`` times as long or longer, and on again where that is no longer so by a margin.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -112,8 +113,8 @@ def _successor(
     current = of_kind.get(incumbent)
     if current is None or current.quality < limit:
         return best
-    per_cost = (of_kind[best].quality / of_kind[best].cost_usd) / (current.quality / current.cost_usd)
-    return best if per_cost > 1.0 + policy.LEAD else None
+    lead = policy.value(of_kind[best]) - policy.value(current)
+    return best if lead > math.log1p(policy.LEAD) else None
 
 
 def _took_over(
@@ -154,6 +155,8 @@ def _better(before: Estimate, after: Estimate) -> str:
 
 
 def _cheaper(before: Estimate, after: Estimate) -> str:
+    if before.cost_usd <= 0.0:
+        return "at the same price" if after.cost_usd <= 0.0 else f"for {money(after.cost_usd)} instead of nothing"
     ratio = after.cost_usd / before.cost_usd
     if abs(ratio - 1.0) < _SAME:
         return "at the same price"

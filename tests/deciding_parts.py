@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from agents.deciding.catalogue import SENSITIVITIES, TIERS, Catalogue, Model, Retrieval, Strategy, Tier, strategy_id
@@ -89,9 +90,7 @@ class Always:
         return self._guess
 
 
-def planner(
-    *workflows: Workflow, of: Catalogue = DEFAULT, content_type: str = "general", **governance: Any
-) -> Planner:
+def planner(*workflows: Workflow, of: Catalogue = DEFAULT, content_type: str = "general", **governance: Any) -> Planner:
     """A planner in production for these workflows (``help``, all left open, where none is given)."""
     return Planner(
         workflows={each.name: each for each in workflows or (workflow(),)},
@@ -145,6 +144,8 @@ def override(name: str, stated: str | None) -> OverrideSet:
 
 # ------------------------------------------------------------------------------------------ what hypothesis draws from
 
+LAWS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For every law: how fast the machine is at the moment is no part of it."""
 ESTIMATES = st.builds(
     Estimate,
     quality=st.floats(0, 1),

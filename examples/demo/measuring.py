@@ -42,11 +42,11 @@ def summary(rows: Sequence[Answered]) -> dict[str, float]:
     }
 
 
-def percentile(values: Sequence[float], percent: int) -> float:
-    """The percentile of the values, interpolated; ``percent`` from 1 to 99."""
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The percentile of the values, interpolated; ``percent`` from 0.5 to 99.5, in halves."""
     if len(values) < LEAST_FOR_QUANTILES:
         return values[0]
-    return quantiles(values, n=100, method="inclusive")[percent - 1]
+    return quantiles(values, n=200, method="inclusive")[round(2 * percent) - 1]
 
 
 def shares(rows: Iterable[Answered]) -> dict[str, float]:
@@ -70,9 +70,9 @@ def paired(rows: Sequence[Answered], one: str, other: str) -> dict[str, Any]:
     return {
         "questions": len(pairs),
         "quality_difference": fmean(a.quality - b.quality for a, b in pairs),
-        "quality_difference_95": [percentile(differences, 3), percentile(differences, 97)],
+        "quality_difference_95": [percentile(differences, 2.5), percentile(differences, 97.5)],
         "cost_ratio": sum(a.cost_usd for a, _ in pairs) / max(sum(b.cost_usd for _, b in pairs), 1e-15),
-        "cost_ratio_95": [percentile(ratios, 3), percentile(ratios, 97)],
+        "cost_ratio_95": [percentile(ratios, 2.5), percentile(ratios, 97.5)],
     }
 
 

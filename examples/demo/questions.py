@@ -78,7 +78,7 @@ def schedule(known: Sequence[Question], late: Sequence[Question], *, requests: i
         ]
         for quarter in range(3)
     ]
-    repeated = stream[3 * size : 4 * size - len(late)]
+    repeated = stream[3 * size : max(3 * size, 4 * size - len(late))]
     last = [*((0, question) for question in late), *repeated]
     order.shuffle(last)
     quarters.append(

@@ -13,6 +13,7 @@ from schemas import RequestReceived, ResponseReady, RewardComputed
 from streams.client import Client, Response
 from streams.supervisor import ROLES
 from tests.loop import Loop
+from tests.waiting import eventually
 
 WAIT_BETWEEN_S = 0.1
 ANSWER_WITHIN_S = 60.0
@@ -68,5 +69,9 @@ def test_a_role_that_is_restarted_under_load_stops_in_its_time_and_loses_nothing
     assert len(caller.answers) == len(caller.asked) > 0
     assert all(isinstance(answer, ResponseReady) for answer in caller.answers)
     assert len({answer.event_id for answer in caller.answers}) == len(caller.asked)
-    for answer in caller.answers:
-        loop.first("rewards", RewardComputed, answer.request_id)
+    answered = {answer.request_id for answer in caller.answers}
+    eventually(
+        lambda: answered <= {each.request_id for each in loop.events("rewards", RewardComputed)},
+        30,
+        describe="a reward for each",
+    )

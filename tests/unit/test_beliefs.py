@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agents.deciding.prior import BANDS, Estimate, prior_estimate
 from analytics.beliefs import AUTOMATIC_SHARE, Cell, Sums, learn, variance_of_a_reward
-from tests.deciding_parts import DEFAULT, catalogue, strategy
+from tests.deciding_parts import DEFAULT, LAWS, catalogue, strategy
 
 TYPES = ("transactional", "general")
 SMALL = catalogue(
@@ -80,6 +80,7 @@ def test_without_data_every_belief_is_the_priors():
         assert each.quality_sd > 0.1
 
 
+@LAWS
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_more_of_the_same_data_moves_the_mean_towards_it_and_shrinks_the_uncertainty(reward, spread):
     distance, deviation = math.inf, math.inf
@@ -101,6 +102,7 @@ def test_more_data_moves_cost_and_latency_to_what_was_measured():
     assert many.latency_ms == pytest.approx(80.0, rel=1e-3)
 
 
+@LAWS
 @given(SEEN, st.randoms(use_true_random=False))
 def test_the_order_of_the_cells_does_not_matter_to_the_last_bit(seen, chance):
     shuffled = list(seen.items())
@@ -134,7 +136,7 @@ def test_an_automatic_score_weighs_a_quarter_of_a_rating():
     assert with_variance_as_assumed(40, 40).quality_sd < by_users.quality_sd
 
 
-@settings(max_examples=60)
+@settings(LAWS, max_examples=60)
 @given(SEEN)
 def test_the_gap_is_certain_for_the_best_and_obeys_the_triangle_for_the_others(seen):
     found = learn(SMALL, TYPES, seen)
@@ -148,7 +150,7 @@ def test_the_gap_is_certain_for_the_best_and_obeys_the_triangle_for_the_others(s
                 assert each.gap_sd <= each.quality_sd + best.quality_sd + 1e-6
 
 
-@settings(max_examples=60)
+@settings(LAWS, max_examples=60)
 @given(SEEN)
 def test_whatever_was_seen_every_number_is_finite_and_in_its_range(seen):
     for each in learn(SMALL, TYPES, seen).values():

@@ -1,15 +1,17 @@
 """The demo's schedule and its numbers, on examples that can be counted by hand."""
 
-import math
+import random
 from collections import Counter
+from statistics import fmean
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples.demo.measuring import Answered, paired, percentile, report, shares, summary
+from examples.demo.measuring import RESAMPLES, SEED, Answered, paired, percentile, report, shares, summary
 from examples.demo.questions import PREMIUM_ONLY, PRIOR_ONLY, WORKFLOW, Question, load, schedule
+from tests.deciding_parts import LAWS
 
 WORKFLOWS = {WORKFLOW, PREMIUM_ONLY, PRIOR_ONLY}
 
@@ -29,6 +31,7 @@ def test_the_same_seed_gives_the_same_schedule_and_another_one_another():
     assert schedule(KNOWN, LATE, requests=160, seed=7) != schedule(KNOWN, LATE, requests=160, seed=8)
 
 
+@LAWS
 @given(st.integers(0, 400), st.integers(0, 5))
 def test_late_questions_come_in_the_last_quarter_only_and_all_of_them_once_for_each_workflow(requests, seed):
     quarters = schedule(KNOWN, LATE, requests=requests, seed=seed)
@@ -44,6 +47,7 @@ def test_late_questions_come_in_the_last_quarter_only_and_all_of_them_once_for_e
         assert {asking.quarter for asking in quarter} <= {number}
 
 
+@LAWS
 @given(st.integers(0, 400), st.integers(0, 5))
 def test_the_last_quarter_asks_each_of_its_questions_of_all_three_workflows_and_is_as_long_as_the_others(
     requests, seed
@@ -104,16 +108,18 @@ def test_answers_that_differ_always_by_the_same_have_an_interval_without_width()
     assert found["cost_ratio_95"] == [0.5, 0.5]
 
 
-def test_the_interval_of_95_percent_leaves_two_and_a_half_on_each_side():
-    differences = [i % 2 for i in range(400)]
+def test_the_interval_of_95_percent_leaves_two_and_a_half_percent_of_the_resamples_on_each_side():
+    differences = [i / 400 for i in range(400)]
     rows = [
-        answered(f"q{i:03}", each, quality=float(d) if each == WORKFLOW else 0.0)
-        for i, d in enumerate(differences)
+        answered(f"q{i:03}", each, quality=difference if each == WORKFLOW else 0.0)
+        for i, difference in enumerate(differences)
         for each in (WORKFLOW, PRIOR_ONLY)
     ]
     low, high = paired(rows, WORKFLOW, PRIOR_ONLY)["quality_difference_95"]
-    half = 1.96 * math.sqrt(0.25 / 400)
-    assert (0.5 - low, high - 0.5) == (pytest.approx(half, rel=0.04), pytest.approx(half, rel=0.04))
+    chance = random.Random(SEED)
+    means = [fmean(chance.choices(differences, k=len(differences))) for _ in range(RESAMPLES)]
+    assert sum(mean < low for mean in means) == pytest.approx(0.025 * RESAMPLES, abs=1)
+    assert sum(mean > high for mean in means) == pytest.approx(0.025 * RESAMPLES, abs=1)
 
 
 @pytest.mark.parametrize(("percent", "found"), [(2.5, 2.5), (50, 50.0), (95, 95.0), (97.5, 97.5), (99, 99.0)])

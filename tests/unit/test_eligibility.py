@@ -11,7 +11,18 @@ from agents.deciding.catalogue import SENSITIVITIES, Catalogue, Strategy
 from agents.deciding.eligibility import Limits, eligible
 from agents.deciding.governance import Overrides
 from agents.deciding.workflow import Pins, serves
-from tests.deciding_parts import CATALOGUES, DEFAULT, OVERRIDES, PINS, catalogue, estimate, hosted, model, strategy
+from tests.deciding_parts import (
+    CATALOGUES,
+    DEFAULT,
+    LAWS,
+    OVERRIDES,
+    PINS,
+    catalogue,
+    estimate,
+    hosted,
+    model,
+    strategy,
+)
 
 OPEN = Limits(
     pins=Pins(),
@@ -53,6 +64,7 @@ LIMITS = st.builds(
 )
 
 
+@LAWS
 @given(CATALOGUES, LIMITS)
 def test_every_candidate_obeys_every_pin_except_where_an_override_wins(of, limits):
     able, excluded = eligible(of, limits, usual)
@@ -68,6 +80,7 @@ def test_every_candidate_obeys_every_pin_except_where_an_override_wins(of, limit
         assert all(each.graph == wanted for each in able)
 
 
+@LAWS
 @given(CATALOGUES, LIMITS)
 def test_a_request_that_some_strategy_may_serve_is_never_left_without_one(of, limits):
     pins = replace(limits.pins, tier="simple") if limits.overrides.force_simple_agents else limits.pins
@@ -81,6 +94,7 @@ def test_a_request_that_some_strategy_may_serve_is_never_left_without_one(of, li
     assert bool(servable) == bool(eligible(of, limits, usual)[0])
 
 
+@LAWS
 @given(CATALOGUES, LIMITS)
 def test_what_was_learned_of_graph_lookups_never_touches_a_workflow_that_states_them(of, limits):
     if limits.pins.graph is not None:

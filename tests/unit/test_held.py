@@ -10,7 +10,7 @@ from agents.deciding.governance import Overrides
 from agents.deciding.held import Held, Profile, read_override
 from agents.deciding.prior import prior_estimate, rule_incumbent
 from schemas import GraphSwitch, Incumbent
-from tests.deciding_parts import DEFAULT, belief, override, profile
+from tests.deciding_parts import DEFAULT, LAWS, belief, override, profile
 
 SIMPLE = DEFAULT.strategy("simple-semantic")
 
@@ -39,13 +39,16 @@ def test_what_was_learned_replaces_the_prior_exactly_where_it_was_learned():
     assert not held.profile("another").learned
 
 
+@LAWS
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 6)), max_size=12))
 def test_the_newest_version_of_each_scope_is_held_and_every_other_one_is_counted(arrivals):
     held = Held()
     newest: dict[str, int] = {}
     stale = 0
     for scope, version in arrivals:
-        taken = held.take_profile(profile(belief("simple-semantic", quality=version / 10), scope=scope, version=version))
+        taken = held.take_profile(
+            profile(belief("simple-semantic", quality=version / 10), scope=scope, version=version)
+        )
         assert taken is (version > newest.get(scope, 0))
         stale += not taken
         newest[scope] = max(newest.get(scope, 0), version)
@@ -104,6 +107,7 @@ def test_an_override_that_cannot_be_read_changes_nothing_and_is_reported(name, s
     assert held.overrides == Overrides(max_chunk_size=300)
 
 
+@LAWS
 @given(st.text(), st.none() | st.text())
 def test_reading_an_override_never_fails(name, stated):
     for each in (name, "force_simple_agents", "max_chunk_size"):

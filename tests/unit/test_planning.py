@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.deciding import policy
@@ -19,6 +19,7 @@ from streams.errors import Code, Rejected
 from streams.identity import draw
 from tests.deciding_parts import (
     DEFAULT,
+    LAWS,
     NOW_US,
     OVERRIDES,
     PINS,
@@ -45,8 +46,8 @@ LEARNED = tuple(
 QUESTIONS = {
     2: "Show order 7.",
     5: "Which of the two is better, the lexical model or the static one, if latency counts?",
-    9: "Compare both models and explain why the first differs from the second. What does it cost? "
-    "When would I change to the other one, and how, if I have two cores to run it on?",
+    9: "Compare both models, the lexical one and the static one, and explain why one of the two differs from the other. "
+    "Which of the two would you take for a machine with two cores, and what would it cost?",
 }
 
 
@@ -153,7 +154,7 @@ def test_with_a_profile_the_policy_decides_and_the_plan_names_both():
     assert {each.requests for each in plan.candidates} == {50}
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@LAWS
 @given(PINS, OVERRIDES, st.booleans(), st.text(min_size=1), st.sampled_from(["public", "internal", "personal"]))
 def test_every_step_obeys_every_pin_and_every_override_whatever_was_learned(
     pins, overrides, learned, request_id, sensitivity
@@ -191,7 +192,7 @@ def test_every_step_obeys_every_pin_and_every_override_whatever_was_learned(
     assert set(plan.pinned) | set(plan.decided) == set(Pins.__dataclass_fields__)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@LAWS
 @given(st.booleans(), st.text(min_size=1), st.text(min_size=1), st.sampled_from([None, "quality_over_speed"]))
 def test_the_plan_can_be_checked_from_what_it_states(learned, conversation_id, request_id, priority):
     asked = request(conversation_id=conversation_id, request_id=request_id, priority=priority)
@@ -244,9 +245,7 @@ def test_simple_alternatives_are_offered_only_where_the_settings_allow_them(allo
     of = catalogue(strategy("simple"), strategy("balanced"), strategy("premium"))
     known = planner(workflow(settings={"fallback_to_simple": allowed, "learning_enabled": False}), of=of)
     steps = known.plan(request(QUESTIONS[9]), VECTOR, held(), LATER_US).plan.steps
-    assert [step.tier for step in steps] == (
-        ["premium", "balanced", "simple"] if allowed else ["premium", "balanced"]
-    )
+    assert [step.tier for step in steps] == (["premium", "balanced", "simple"] if allowed else ["premium", "balanced"])
     assert tiers <= {step.tier for step in steps}
 
 

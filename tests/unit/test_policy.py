@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agents.deciding import policy
 from agents.deciding.governance import Floor
 from agents.deciding.policy import by_rule, certainly, choose, decide, lower_bound, safe, value
-from tests.deciding_parts import BELIEVED, estimate
+from tests.deciding_parts import BELIEVED, LAWS, estimate
 
 FLOOR = Floor("absolute", 0.8)
 FLOORS = st.builds(Floor, st.sampled_from(["absolute", "relative"]), st.floats(0, 1))
@@ -19,6 +19,7 @@ SHARES = st.floats(0, 1)
 PRIORITIES = st.sampled_from(sorted(policy.EXPONENTS))
 
 
+@LAWS
 @given(BELIEVED, FLOORS, SHARES, PRIORITIES, st.data())
 def test_probabilities_are_a_distribution_in_which_each_strategy_has_its_share_of_the_exploration(
     believed, floor, exploration, priority, data
@@ -36,6 +37,7 @@ def test_probabilities_are_a_distribution_in_which_each_strategy_has_its_share_o
         assert decision.floor == pytest.approx(floor.threshold(max(e.quality for e in believed.values())))
 
 
+@LAWS
 @given(BELIEVED, FLOORS, st.data())
 def test_a_rule_without_exploration_gives_its_pick_exactly_one(believed, floor, data):
     pick = data.draw(st.sampled_from(list(believed)))
@@ -44,12 +46,14 @@ def test_a_rule_without_exploration_gives_its_pick_exactly_one(believed, floor, 
     assert sum(shares.values()) == 1.0
 
 
+@LAWS
 @given(BELIEVED, FLOORS, st.floats(0, 1, exclude_max=True))
 def test_a_draw_never_falls_on_a_strategy_without_probability(believed, floor, draw):
     shares = decide(believed, incumbent=None, floor=floor, exploration=0.0).probabilities
     assert shares[choose(shares, draw)] > 0.0
 
 
+@LAWS
 @given(BELIEVED, FLOORS, SHARES)
 def test_the_draws_that_choose_a_strategy_are_an_interval_as_long_as_its_probability(believed, floor, exploration):
     shares = decide(believed, incumbent=None, floor=floor, exploration=exploration).probabilities
@@ -74,6 +78,7 @@ def test_strategies_are_chosen_as_often_as_the_log_says():
     assert chi_square < 20.5  # the 99.9th percentile with 5 degrees of freedom
 
 
+@LAWS
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.floats(1e-9, 1)), min_size=2, max_size=18),
     st.floats(0, 0.5),
@@ -93,6 +98,7 @@ def test_what_is_certainly_below_the_floor_gets_its_share_of_the_exploration_and
             assert decision.probabilities[name] <= exploration / len(believed) + 1e-9
 
 
+@LAWS
 @given(st.floats(0.8, 1), st.floats(1e-9, 1e-2), st.floats(1.01, 100))
 def test_of_two_equally_good_safe_strategies_the_cheaper_is_likelier(quality, cost, dearer):
     believed = {"dear": estimate(quality, cost * dearer), "cheap": estimate(quality, cost)}

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from agents.deciding.catalogue import TIERS
 from agents.deciding.prior import BANDS, band_of, prior_estimate, rule_incumbent, rule_pick
-from tests.deciding_parts import DEFAULT, catalogue, hosted, strategy
+from tests.deciding_parts import DEFAULT, LAWS, catalogue, hosted, strategy
 
 TIER_BY_COMPLEXITY = [*["simple"] * 3, *["balanced"] * 4, *["premium"] * 3]
 RETRIEVAL_BY_TYPE = {
@@ -27,6 +27,7 @@ def test_the_rules_pick_the_tier_by_complexity_and_the_retrieval_by_content_type
     assert DEFAULT.strategy(picked).top_k == top_k
 
 
+@LAWS
 @given(st.lists(st.sampled_from(DEFAULT.strategies), min_size=1, unique=True), st.sampled_from(BANDS))
 def test_the_pick_is_eligible_and_no_other_is_of_a_nearer_tier(able, band):
     wanted = BANDS.index(band)

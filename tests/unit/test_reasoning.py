@@ -130,6 +130,7 @@ CANDIDATES = st.builds(
 WORDS = st.lists(st.sampled_from(["tier", "top_k", "graph"]), unique=True, max_size=3).map(tuple)
 
 
+@LAWS
 @given(
     st.lists(CANDIDATES, min_size=1, max_size=4, unique_by=lambda each: each.strategy),
     st.builds(

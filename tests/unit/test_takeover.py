@@ -31,9 +31,7 @@ def after(
     held = {}
     if incumbent is not None:
         held["general", "low"] = Incumbent(content_type="general", band="low", strategy=incumbent, since_version=2)
-    return reconsider(
-        PAIR, ("general",), estimates, seen(NEW, requests), InForce(held, {}), floor=floor, version=9
-    )
+    return reconsider(PAIR, ("general",), estimates, seen(NEW, requests), InForce(held, {}), floor=floor, version=9)
 
 
 def who(changed: Changed) -> str:
@@ -151,7 +149,14 @@ def graph_after(gain: float, ratio: float, *, off: bool = False, requests: int =
 
 @pytest.mark.parametrize(
     ("gain", "ratio", "off"),
-    [(0.04, 1.6, True), (0.04, 1.4, False), (0.06, 1.6, False), (0.06, 1.4, False), (-0.2, 1.0, False), (-0.2, 9, True)],
+    [
+        (0.04, 1.6, True),
+        (0.04, 1.4, False),
+        (0.06, 1.6, False),
+        (0.06, 1.4, False),
+        (-0.2, 1.0, False),
+        (-0.2, 9, True),
+    ],
 )
 def test_graph_lookups_are_switched_off_where_they_gain_little_and_take_long(gain, ratio, off):
     changed = graph_after(gain, ratio)
