@@ -11,7 +11,7 @@ three topics are joined by partition, so ``partitions`` must be that of the topi
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +48,7 @@ from schemas import (
     ResponseReady,
     RewardComputed,
 )
+from streams.app import group_of
 from streams.codec import Codec
 from streams.delivery import Clock, Delivery, Origin, current_origin
 from streams.deployment import Deployment
@@ -55,12 +56,11 @@ from streams.errors import Code, Undeliverable
 from streams.identity import event_id
 from streams.kept import Kept, KeptTable, NotOurs, Ownership, Owning
 from streams.outbox import Outbox
+from streams.progress import GroupProgress, Progress
 from streams.stage import Stage
 from streams.topics import MAX_MESSAGE_BYTES
 
 US_PER_S = 1_000_000
-CONCURRENCY = 1
-"""Events of a topic whose keeping and publishing is awaited at the same time; their order does not matter."""
 LOOK_EVERY_S = 1.0
 AT_ONCE = 32
 """Due things that the timer acts upon at the same time."""
@@ -95,6 +95,7 @@ class Evaluator:
         delivery: Delivery,
         codec: Codec,
         encoder: Encoder,
+        responses_of: Callable[[int], Awaitable[Progress]],
         times: Times,
         clock: Clock,
         count: Callable[[str], None],
@@ -107,13 +108,14 @@ class Evaluator:
         self._delivery = delivery
         self._codec = codec
         self._encoder = encoder
+        self._responses_of = responses_of
         self._times = times
         self._clock = clock
         self._count = count
         self._log = log
         self._list: WaitingList | None = None
-        self._newest_response: dict[int, tuple[int, int]] = {}
-        """Partition to (when the last response handled happened, when it was handled)."""
+        self._responses_end: dict[bytes, int] = {}
+        """Key of held feedback to the offset up to which responses must be read before it is given up."""
         self._turns: dict[Identity, tuple[asyncio.Lock, int]] = {}
 
     async def handle(self, event: Record) -> None:
@@ -139,7 +141,7 @@ class Evaluator:
     def forget_list(self) -> None:
         """Partitions come or go: what waits is read from the table again before anything else happens."""
         self._list = None
-        self._newest_response.clear()
+        self._responses_end.clear()
 
     async def look(self) -> None:
         """Act upon everything that is due; a failure is tried again at the next look."""
@@ -173,7 +175,6 @@ class Evaluator:
                 self._count("repeats_total")
             for key in self._listed().held_for(identity):
                 await self._release(key)
-        self._newest_response[partition] = (event.occurred_at_us, self._clock())
 
     async def _take_feedback(self, event: FeedbackGiven, origin: Origin) -> None:
         problem = out_of_range(event.kind, event.value)
@@ -251,25 +252,28 @@ class Evaluator:
             async with self._turn(identity, waiting.partition):
                 if waiting.automatic is not None:
                     await self._release_automatic(key)
-                elif (until_us := self._may_come_until(waiting)) > self._clock():
-                    self._listed().again(key, until_us)
-                else:
+                elif await self._responses_are_read(key, waiting.partition):
                     await self._release(key, give_up=True)
+                else:
+                    self._look_again(key)
         except NotOurs:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, what waits is neither lost nor in the others' way
             self._log.warning(
                 "waiting_not_settled", error=f"{type(error).__name__}: {error}", partition=waiting.partition
             )
-            self._listed().again(key, self._clock() + int(LOOK_EVERY_S * US_PER_S))
+            self._look_again(key)
 
-    def _may_come_until(self, held: Waiting) -> int:
-        """Say until when the response that held feedback is about may come: responses may have a backlog that feedback has not."""
-        happened_us, handled_us = self._newest_response.get(held.partition, (0, 0))
-        held_since_us = held.due_us - self._times.orphan_wait_us
-        return (
-            held.due_us if happened_us >= held_since_us else max(held.due_us, handled_us + self._times.orphan_wait_us)
-        )
+    def _look_again(self, key: bytes) -> None:
+        self._listed().again(key, self._clock() + int(LOOK_EVERY_S * US_PER_S))
+
+    async def _responses_are_read(self, key: bytes, partition: int) -> bool:
+        """Say whether all responses are read that were there when held feedback became due: they may have a backlog."""
+        progress = await self._responses_of(partition)
+        if progress.read < self._responses_end.setdefault(key, progress.end):
+            return False
+        del self._responses_end[key]
+        return True
 
     async def _release_automatic(self, key: bytes) -> None:
         """Publish an automatic reward that is due, unless feedback came first."""
@@ -331,7 +335,7 @@ class Evaluator:
         return score(material, self._encoder.encode(material.texts))
 
     def _listed(self) -> WaitingList:
-        """The list, read from the table where it must be. Held feedback then waits anew: its answer may be among the backlog."""
+        """The list, read from the table where it must be. Held feedback waits anew: its answer may be on its way."""
         if self._list is None:
             self._list = WaitingList()
             held_until_us = self._clock() + self._times.orphan_wait_us
@@ -364,6 +368,7 @@ def build_evaluator(deployment: Deployment, encoder: Encoder, *, app: AppT | Non
     partitions = operations.partitions
     stage = Stage("evaluator", deployment, partitions=partitions, app=app)
     ownership = Ownership(stage.app, deployment.topic("responses"))
+    responses = GroupProgress(deployment.bootstrap(), group_of("evaluator", deployment), deployment.topic("responses"))
     times = Times(
         rating_wait_us=int(operations.rating_wait_s * US_PER_S),
         orphan_wait_us=int(operations.orphan_wait_s * US_PER_S),
@@ -385,6 +390,7 @@ def build_evaluator(deployment: Deployment, encoder: Encoder, *, app: AppT | Non
         delivery=stage.delivery,
         codec=stage.codec,
         encoder=encoder,
+        responses_of=responses.of,
         times=times,
         clock=stage.clock,
         count=stage.count,
@@ -398,7 +404,7 @@ def build_evaluator(deployment: Deployment, encoder: Encoder, *, app: AppT | Non
     for signal in signals:
         signal.connect(forget, weak=False)
     for topic in ("generation", "responses", "feedback"):
-        stage.consume(topic, evaluator.handle, concurrency=CONCURRENCY)
+        stage.consume(topic, evaluator.handle)
     stage.app.timer(interval=LOOK_EVERY_S, name="evaluator-due")(evaluator.look)
     return stage
 

@@ -33,6 +33,7 @@ from schemas import ChunkGenerated, LearningResumed, OverrideSet, Record, Reques
 from streams.delivery import Origin
 from streams.deployment import ROOT, Deployment
 from streams.errors import Code, Unconfigured, Undecodable, Undeliverable
+from streams.kept import seek_before_reading_on
 from streams.outbox import Outbox
 from streams.stage import Stage
 from streams.topics import MAX_MESSAGE_BYTES
@@ -172,6 +173,7 @@ class FaustKept:
                 "max.message.bytes": str(MAX_MESSAGE_BYTES),
             },
         )
+        seek_before_reading_on(app, self._table)
 
     def get(self, key: bytes) -> bytes | None:
         """Give what is kept in the partition of the event that is being handled."""

@@ -6,7 +6,7 @@ versions and holds are in the private file. Fails with nothing of its own.
 
 A profile is a function of the log up to its watermark and of its parent: sums are of whole numbers (so their order
 does not matter), its time is the last reward's. It is due when ``NEW_REWARDS`` rewards came and ``LEAST_SECONDS``
-passed since the last one, or when any came and ``MOST_SECONDS`` passed.
+passed since the last one, or, after the first version, when any came and ``MOST_SECONDS`` passed.
 """
 
 from collections.abc import Mapping, Sequence

@@ -68,16 +68,24 @@ class Machine:
 
 
 def check(
-    var: Path, *, port: int | None = None, probe: Callable[[Path, int | None], Machine] | None = None
+    var: Path,
+    *,
+    port: int | None = None,
+    models: Path | None = None,
+    probe: Callable[[Path, int | None], Machine] | None = None,
 ) -> list[Finding]:
-    """Look at this machine (or at what `probe` says) and judge it. `port`: the one configured."""
-    return judge((probe or look)(var, port))
+    """Look at this machine (or at what `probe` says) and judge it.
+
+    `port`: the one configured. `models`: where the encoders are, by default in `var`.
+    """
+    return judge(probe(var, port) if probe is not None else look(var, port, models=models))
 
 
 def look(
     var: Path,
     port: int | None,
     *,
+    models: Path | None = None,
     environ: Mapping[str, str] | None = None,
     run: ProcessRunner = run_process,
 ) -> Machine:
@@ -100,7 +108,7 @@ def look(
         given=given,
         given_failure=answers(given, within_s=_GIVEN_ANSWERS_S) if given else None,
         artefacts=any(artefacts_present(at / "kafka" / "libs") for at in (var, _ROOT / "var")),
-        encoders=_holds_files(var / "models"),
+        encoders=_holds_files(models or var / "models"),
         memory_mib=_available_memory_mib(),
         disk_mib=_free_disk_mib(var),
         port=port,

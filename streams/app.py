@@ -7,9 +7,9 @@ an app belongs to the event loop it is first used in, so it is built by the work
 import asyncio
 from datetime import timedelta
 
-import faust
 from faust.types import AppT
 
+from streams.committing import App
 from streams.deployment import Deployment
 from streams.topics import MAX_MESSAGE_BYTES
 
@@ -30,7 +30,7 @@ def build_app(
     servers = deployment.bootstrap().split(",")
     data = deployment.var / "faust" / f"{deployment.topic_prefix}{role}-{deployment.worker}"
     data.mkdir(parents=True, exist_ok=True)
-    return faust.App(
+    return App(
         group_of(role, deployment),
         loop=loop,
         broker=";".join(f"kafka://{server.strip()}" for server in servers),

@@ -27,6 +27,7 @@ from streams.identity import event_id
 from streams.kept import NotOurs
 from streams.logs import logger
 from streams.outbox import Outbox
+from streams.progress import Progress
 from streams.topics import key_of
 
 S = 1_000_000
@@ -84,6 +85,7 @@ class Desk:
         self.counts: Counter[str] = Counter()
         self.ours = True
         self.settled = True
+        self.responses = Progress(end=0, read=0)
         self.broker_away = False
         self.steps_left: int | None = None
         self.answered = Dictionary(self)
@@ -103,6 +105,7 @@ class Desk:
             delivery=self.delivery,
             codec=CODEC,
             encoder=FlatEncoder(),
+            responses_of=self._responses_of,
             times=TIMES,
             clock=lambda: self.now_us,
             count=lambda name: self.counts.update([name]),
@@ -129,6 +132,10 @@ class Desk:
             raise ConnectionError("away")
         self.sent.append((topic, CODEC.decode(value)))
         self.step()
+
+    async def _responses_of(self, partition: int) -> Progress:
+        assert partition == PARTITION
+        return self.responses
 
     async def _pause(self, _seconds: float) -> None:
         return

@@ -152,7 +152,7 @@ class Loop:
             roles=[role],
             environ=self._environ,
             claim=self._claim,
-            on_event=lambda h: (print(round(__import__("time").time()%1000,1),h.role,h.what,flush=True), self.happened.append(h))[1],
+            on_event=self.happened.append,
         )
         supervisor.start()
         self._running[role] = supervisor

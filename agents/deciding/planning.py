@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -33,6 +34,8 @@ from streams.identity import draw, event_id
 
 MAX_MESSAGE_CHARACTERS = 65_536
 MAX_DOCUMENTS_BYTES = 1024 * 1024
+MAX_REQUEST_BYTES = 5 * 256 * 1024
+"""A request with all its text; the plan that goes beside it in one event has the rest of MAX_EVENT_BYTES: 256 KiB."""
 MAX_DEADLINE_MS = 7 * 24 * 3_600_000
 """As long as the topics keep a request."""
 MAX_NAME_CHARACTERS = 100
@@ -117,6 +120,8 @@ class Planner:
             wrong = "history has a role that is neither user nor assistant"
         elif sum(len(document.text.encode()) for document in request.documents) > MAX_DOCUMENTS_BYTES:
             wrong = f"the documents have more than {MAX_DOCUMENTS_BYTES:,} bytes together"
+        elif (size := len(msgspec.msgpack.encode(request))) > MAX_REQUEST_BYTES:
+            wrong = f"it has {size:,} bytes in all; at most {MAX_REQUEST_BYTES:,} can be planned"
         else:
             needed = [name for name in prompt_variables(workflow.node.prompt) if name != "message"]
             missing = [name for name in needed if name not in request.variables]

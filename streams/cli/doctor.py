@@ -27,7 +27,8 @@ def doctor(
     """
     from infra.doctor import check
 
-    findings = check(surroundings(ctx).deployment().var, port=port)
+    deployment = surroundings(ctx).deployment()
+    findings = check(deployment.var, port=port, models=deployment.models_folder)
     if as_json:
         say_json([{"name": f.name, "ok": f.ok, "found": f.found, "remedy": "" if f.ok else f.remedy} for f in findings])
     else:

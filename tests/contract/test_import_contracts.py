@@ -12,9 +12,24 @@ _ROOT = Path(__file__).resolve().parents[2]
 # A small project with the modules that the contracts speak of.
 _MODULES = (
     "schemas/event.py",
-    "streams/delivery.py",
-    "streams/worker.py",
-    "streams/supervisor.py",
+    *(
+        f"streams/{name}.py"
+        for name in (
+            "admin",
+            "app",
+            "client",
+            "compacted",
+            "delivery",
+            "deployment",
+            "errors",
+            "identity",
+            "logs",
+            "outbox",
+            "stage",
+            "supervisor",
+            "worker",
+        )
+    ),
     "streams/cli/main.py",
     "agents/router.py",
     "agents/generator.py",
@@ -55,7 +70,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_a_project_without_forbidden_imports_is_accepted(project):
-    (project / "agents/deciding/policy.py").write_text("import math\nimport schemas.event\n")
+    (project / "agents/deciding/policy.py").write_text("import math\nimport schemas.event\nimport streams.errors\nimport streams.identity\n")
     (project / "streams/delivery.py").write_text("import aiokafka\nimport schemas.event\n")
     (project / "streams/worker.py").write_text("import agents.router\nimport analytics.learning\n")
     (project / "streams/cli/main.py").write_text("import streams.supervisor\nimport infra.broker\n")

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from schemas import ResponseFailed, ResponseReady
-from tests.loop import QUESTION, Loop
+from schemas import GivenDocument, RequestReceived, ResponseFailed, ResponseReady, Turn
+from streams.topics import MAX_EVENT_BYTES
+from tests.loop import CODEC, QUESTION, Loop
 
 MIB = 1024 * 1024
 
@@ -36,6 +37,27 @@ def test_what_cannot_be_answered_fails_with_its_code_and_a_sentence_before_a_lat
     assert failed.remedy
     assert isinstance(answered, ResponseReady)
     assert failed.occurred_at_us < answered.occurred_at_us
+
+
+def sized(loop: Loop, size: int) -> RequestReceived:
+    """A request whose event has so many bytes, most of them in its documents, the rest in its history."""
+    documents = [GivenDocument(document_id="d", text="The gate is green. " * 50_000)]
+    bare = len(CODEC.encode(loop.request(documents=documents, history=[Turn(role="user", text="")])))
+    filler = "a" * (size - bare - 3)  # the length of a long text takes three bytes more than that of none
+    return loop.request(documents=documents, history=[Turn(role="user", text=filler)])
+
+
+def test_a_request_that_is_an_event_but_would_be_none_with_its_plan_is_refused_and_not_lost(loop: Loop) -> None:
+    request = sized(loop, MAX_EVENT_BYTES - 200)
+    (failed,) = loop.ask(request)
+    assert isinstance(failed, ResponseFailed)
+    assert failed.code == "invalid_request"
+    assert "bytes in all" in failed.error
+
+
+def test_a_large_request_is_answered(loop: Loop) -> None:
+    (answer,) = loop.ask(sized(loop, 5 * MIB // 4 - 1_000))
+    assert isinstance(answer, ResponseReady)
 
 
 def test_the_sentence_names_what_was_probably_meant(loop: Loop) -> None:

@@ -15,7 +15,7 @@ from streams.supervisor import ROLES
 from tests.loop import Loop
 from tests.waiting import eventually
 
-WAIT_BETWEEN_S = 0.1
+WAIT_BETWEEN_S = 0.25
 ANSWER_WITHIN_S = 60.0
 
 

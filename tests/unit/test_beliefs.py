@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.deciding.catalogue import TIERS
 from agents.deciding.prior import BANDS, Estimate, prior_estimate
 from analytics.beliefs import AUTOMATIC_SHARE, Cell, Sums, learn, variance_of_a_reward
 from tests.deciding_parts import DEFAULT, LAWS, catalogue, strategy
@@ -15,9 +16,10 @@ from tests.deciding_parts import DEFAULT, LAWS, catalogue, strategy
 TYPES = ("transactional", "general")
 SMALL = catalogue(
     *(
-        strategy(tier, retrieval, graph=graph)
-        for tier in ("simple", "premium")
-        for retrieval, graph in (("semantic", False), ("entity_based", False), ("entity_based", True))
+        each
+        for tier in TIERS
+        if tier != "balanced"
+        for each in (strategy(tier), strategy(tier, "entity_based"), strategy(tier, "entity_based", graph=True))
     )
 )
 CELL: Cell = ("general", "low", "simple-semantic")
@@ -170,7 +172,7 @@ def test_strategies_that_the_catalogue_no_longer_has_are_left_out():
 
 
 def test_related_evidence_makes_a_difference_surer_than_either_quality():
-    seen = {("general", "low", name): sums(60, 0.8) for name in SMALL.ids}
+    seen: dict[Cell, Sums] = {("general", "low", name): sums(60, 0.8) for name in SMALL.ids}
     found = learn(SMALL, TYPES, seen)
     for name in SMALL.ids:
         unseen = found["transactional", "high", name]

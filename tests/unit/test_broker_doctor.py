@@ -106,6 +106,14 @@ def test_looking_at_a_machine_with_nothing_on_it_raises_nothing(tmp_path):
     assert machine.stale == ("broker.json",)
 
 
+def test_the_encoders_are_looked_for_where_the_deployment_has_them(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "encoder").touch()
+    nothing = {"environ": {"JAVA_HOME": "", "PATH": ""}, "run": lambda *_: Completed(127, "", "not found")}
+    assert not look(tmp_path / "var", None, **nothing).encoders
+    assert look(tmp_path / "var", None, models=tmp_path / "models", **nothing).encoders
+
+
 @pytest.mark.parametrize(
     ("said", "version"),
     [('openjdk version "17.0.15" 2025-04-15', 17), ('java version "1.8.0_402"', 8), ('openjdk version "21"', 21)],

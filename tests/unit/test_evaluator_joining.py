@@ -4,11 +4,11 @@ import asyncio
 import itertools
 import math
 
-import msgspec
 import pytest
 
 from schemas import Record
 from streams.identity import event_id
+from streams.progress import Progress
 from tests.evaluator_desk import CODEC, START_US, Desk, S, failed, feedback, generation, ready
 
 
@@ -157,23 +157,23 @@ def test_feedback_for_nobody_is_held_and_then_dead_lettered_as_it_came():
 def test_feedback_is_held_for_as_long_as_responses_have_a_backlog():
     async def scenario(desk):
         await desk.take(feedback("rating", 4))
-        for minutes_ago in (9, 6, 3):
-            await desk.after(20)
-            old = failed(START_US - minutes_ago * 60 * S)
-            await desk.take(msgspec.structs.replace(old, request_id=f"other{minutes_ago}"))
-        await desk.after(29)
+        desk.responses = Progress(end=500, read=10)
+        await desk.after(30)
+        desk.responses = Progress(end=600, read=499)
+        await desk.after(60)
         assert desk.letters == []
         await desk.take(ready())
 
     assert [each.reward for each in run(scenario).rewards] == [0.75]
 
 
-def test_feedback_for_nobody_waits_no_longer_when_responses_are_up_to_date():
+def test_feedback_for_nobody_does_not_wait_for_responses_that_came_after_its_time():
     async def scenario(desk):
         await desk.take(feedback("rating", 4))
-        await desk.after(20)
-        await desk.take(msgspec.structs.replace(failed(desk.now_us), request_id="other"))
-        await desk.after(10)
+        desk.responses = Progress(end=500, read=499)
+        await desk.after(30)
+        desk.responses = Progress(end=900, read=500)
+        await desk.after(1)
 
     assert run(scenario).codes == ["feedback_orphan"]
 

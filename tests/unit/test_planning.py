@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from agents.deciding import policy
 from agents.deciding.complexity import complexity_of
 from agents.deciding.held import Held
-from agents.deciding.planning import MAX_DOCUMENTS_BYTES, MAX_MESSAGE_CHARACTERS, PROJECTED_DIMENSIONS
+from agents.deciding.planning import (
+    MAX_DOCUMENTS_BYTES,
+    MAX_MESSAGE_CHARACTERS,
+    MAX_REQUEST_BYTES,
+    PROJECTED_DIMENSIONS,
+)
 from agents.deciding.workflow import Pins
 from schemas import GivenDocument, GraphSwitch, Incumbent, RequestRouted, Turn
 from streams.codec import Codec
@@ -92,6 +97,11 @@ REFUSED: list[tuple[dict[str, Any], Code, str]] = [
         Code.INVALID_REQUEST,
         "the documents",
     ),
+    (
+        {"history": (Turn(role="user", text="x" * MAX_REQUEST_BYTES),)},
+        Code.INVALID_REQUEST,
+        "bytes in all; at most 1,310,720",
+    ),
     ({"deadline_ms": 10}, Code.DEADLINE_EXCEEDED, "passed 0.0 s before"),
     ({"strategy": "premium-semantic"}, Code.NO_ELIGIBLE_STRATEGY, "the workflow states model: simple"),
 ]
@@ -113,7 +123,8 @@ def test_a_variable_that_the_prompt_needs_must_be_given():
     asked = request(variables={"place": "Rome"})
     code, what = code_of(lambda: known.plan(asked, VECTOR, held(), NOW_US))
     assert (code, "the variables name" in what) == (Code.INVALID_REQUEST, True)
-    assert known.plan(request(variables={"place": "Rome", "name": "Ada"}), VECTOR, held(), NOW_US)
+    complete = request(variables={"place": "Rome", "name": "Ada"})
+    assert known.plan(complete, VECTOR, held(), NOW_US).request == complete
 
 
 def test_where_nobody_may_answer_every_reason_is_named_once():

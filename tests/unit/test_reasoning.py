@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agents.deciding.reasoning import Circumstances, money, reasoning
 from schemas import Candidate
+from tests.deciding_parts import LAWS
 
 ABOUT = Circumstances(
     content_type="transactional",
