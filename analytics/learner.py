@@ -12,6 +12,7 @@ passed since the last one, or, after the first version, when any came and ``MOST
 from collections.abc import Mapping, Sequence
 
 import duckdb
+import msgspec
 
 from agents.deciding.catalogue import Catalogue
 from agents.deciding.governance import GovernanceFile, Overrides
@@ -30,6 +31,7 @@ BUILT_IN_TYPES = ("transactional", "informational", "support", "general")
 NEW_REWARDS = 20
 LEAST_SECONDS = 2.0
 MOST_SECONDS = 30.0
+MAX_PROFILE_BYTES = 256 * 1024
 _REWARD_UNITS = 1_000_000
 _COST_UNITS = 1_000_000_000_000
 _LATENCY_UNITS = 1_000
@@ -170,7 +172,7 @@ class ProfileLearner:
         )
         requests = sum(sums.requests for sums in seen.values())
         rated = sum(sums.rated for sums in seen.values())
-        return ProfileUpdated(
+        profile = ProfileUpdated(
             event_id=event_id("ProfileUpdated", scope, str(version)),
             occurred_at_us=last_us,
             scope=scope,
@@ -199,6 +201,27 @@ class ProfileLearner:
             evidence=Evidence(requests=requests, rated=rated, watermark=dict(sorted(watermark.items()))),
             sentence=_summary(changed.optimizations, requests, rated),
         )
+        return self._within_limit(profile, seen)
+
+    def _within_limit(self, profile: ProfileUpdated, seen: Mapping[Cell, Sums]) -> ProfileUpdated:
+        """The profile without the users' own content types of least evidence, where it is too large for the wire.
+
+        What is left out is answered by the built-in rules' prior, and told in the log.
+        """
+        own = sorted({b.content_type for b in profile.beliefs} - set(BUILT_IN_TYPES))
+        by_evidence = sorted(own, key=lambda t: (sum(s.requests for cell, s in seen.items() if cell[0] == t), t))
+        left_out: list[str] = []
+        while by_evidence and len(self._codec.encode(profile)) > MAX_PROFILE_BYTES:
+            left_out.append(by_evidence.pop(0))
+            profile = msgspec.structs.replace(
+                profile,
+                beliefs=tuple(b for b in profile.beliefs if b.content_type not in left_out),
+                incumbents=tuple(i for i in profile.incumbents if i.content_type not in left_out),
+                graph_off=tuple(g for g in profile.graph_off if g.content_type not in left_out),
+            )
+        if left_out:
+            self._log.warning("profile_too_large", scope=profile.scope, content_types_left_out=left_out)
+        return profile
 
     def _rolled_back(
         self,

@@ -3,7 +3,8 @@ grace.
 
 In: a storage and the time. Out: fewer, larger segments with the same events. Segments have levels: what a batch
 wrote is level 0, and when more than ``MOST_OF_A_LEVEL`` of one event type, level and set of columns are there, they
-are merged into one of the next level. The new file is written and synced first; one transaction then exchanges the
+are merged into one of the next level. Segments that still hold text are merged within a day only, so that no text
+outlives its time by more than that. The new file is written and synced first; one transaction then exchanges the
 names; the old files stay ``GRACE_US`` for readers that have them open. Keeps nothing. A failure leaves the old
 segments in force (the new file is an orphan) and is raised.
 """
@@ -20,6 +21,7 @@ from streams.topics import TOPICS
 MOST_OF_A_LEVEL = 32
 LARGEST_BYTES = 64 * 1024 * 1024
 """Segments of this size are not merged again."""
+DAY_US = timedelta(days=1) // timedelta(microseconds=1)
 GRACE_US = timedelta(seconds=60) // timedelta(microseconds=1)
 
 
@@ -33,10 +35,11 @@ def maintain(storage: Storage, now_us: int) -> bool:
 
 def compact(storage: Storage, now_us: int, most: int = MOST_OF_A_LEVEL) -> bool:
     """Merge each group of more than ``most`` small segments; whether there was one."""
-    groups: dict[tuple[str, int, str], list[Segment]] = defaultdict(list)
+    groups: dict[tuple[str, int, str, int | None], list[Segment]] = defaultdict(list)
     for segment in storage.segments():
         if segment.bytes < LARGEST_BYTES:
-            groups[segment.event, segment.level, segment.columns].append(segment)
+            day = segment.first_logged_at_us // DAY_US if segment.has_text else None
+            groups[segment.event, segment.level, segment.columns, day].append(segment)
     due = [group for group in groups.values() if len(group) > most]
     for group in due:
         _exchange(storage, group, now_us, forget=False)

@@ -27,6 +27,7 @@ from streams.outbox import Outbox
 from streams.topics import TOPICS
 
 REPORT_INTERVAL_S = 5.0
+PREPARE_PAUSE_S = 1.0
 
 
 class Stage:
@@ -119,8 +120,20 @@ class Stage:
         async with self._preparing:
             if not self._prepared:
                 for prepare in self._before:
-                    await prepare()
+                    await self._until_prepared(prepare)
                 self._prepared = True
+
+    async def _until_prepared(self, prepare: Callable[[], Awaitable[None]]) -> None:
+        while True:  # an exception that left the agent would acknowledge the event that waits for this
+            try:
+                await prepare()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the stage is not ready, and says so
+                self.log.error(  # noqa: TRY400 - one line a second is enough; the traceback would be the same each time
+                    "not_prepared", error=f"{type(error).__name__}: {error}"
+                )
+                await asyncio.sleep(PREPARE_PAUSE_S)
+            else:
+                return
 
     async def _send(self, topic: str, key: bytes, value: bytes) -> None:
         sent = await self.app.producer.send(self.deployment.topic(topic), key, value, None, None, None)

@@ -52,7 +52,7 @@ def _because(chosen: Candidate, candidates: Sequence[Candidate], about: Circumst
         )
         if name == about.incumbent:
             return f"{name} answers {rule}"
-        return f"{name} is tried, chosen with probability {chosen.probability:.2f}, to learn how good it is"
+        return f"{name} is tried, chosen with probability {chosen.probability:.3f}, to learn how good it is"
     rival = _rival(chosen, candidates, about)
     numbers = (
         f"expected quality {chosen.quality:.2f} (at least {chosen.quality_lower:.2f}) for {money(chosen.cost_usd)}"
@@ -68,7 +68,7 @@ def _because(chosen: Candidate, candidates: Sequence[Candidate], about: Circumst
         return f"{name} meets the quality floor of {about.floor:.2f}; {numbers}{compared}{rests}"
     if name != about.incumbent or chosen.quality < about.floor:
         return (
-            f"{name} is tried, chosen with probability {chosen.probability:.2f}, to learn whether it meets the quality floor of "
+            f"{name} is tried, chosen with probability {chosen.probability:.3f}, to learn whether it meets the quality floor of "
             f"{about.floor:.2f}; {numbers}{compared}"
         )
     return (

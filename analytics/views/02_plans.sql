@@ -58,7 +58,7 @@ COMMENT ON COLUMN plans.propensity IS 'The probability with which the chosen str
 COMMENT ON COLUMN plans.draw IS 'The number in [0, 1) that chose, a function of the request''s identity.';
 COMMENT ON COLUMN plans.candidates IS 'Every eligible strategy.';
 COMMENT ON COLUMN plans.exclusions IS 'Every other strategy of the catalogue.';
-COMMENT ON COLUMN plans.policy IS 'Name and version of the policy, floor-softmax@1.';
+COMMENT ON COLUMN plans.policy IS 'Name and version of the policy: floor-softmax@1, or built-in-rules@1 where nothing was learned or learning is off.';
 COMMENT ON COLUMN plans.profile_scope IS 'The scope whose profile was used.';
 COMMENT ON COLUMN plans.profile_version IS 'Its version; 0 means nothing was learned yet.';
 COMMENT ON COLUMN plans.config_hash IS 'Hash of the workflow, the catalogue and the settings in force.';

@@ -33,7 +33,7 @@ FROM (
     SELECT *, false AS completed FROM events.generation_failed
 );
 
-COMMENT ON VIEW generations IS 'One row a language-model call, with its text until the topics forget it (7 days).';
+COMMENT ON VIEW generations IS 'One row a step of a plan that called a model, all tries together, with its text until the topics forget it (7 days).';
 COMMENT ON COLUMN generations.completed IS 'Whether the model answered.';
 COMMENT ON COLUMN generations.event_id IS 'Id of the event, computed from its cause.';
 COMMENT ON COLUMN generations.occurred_at IS 'When it happened, UTC.';

@@ -77,7 +77,7 @@ def show(
 ) -> None:
     """Show a profile: what is believed of each strategy, who answers what, and the evidence.
 
-    Example: penstock profiles show '*/customer_support' --version 12
+    Example: penstock profiles show customer_support --version 12
     """
     with reading(surroundings(ctx)) as log:
         history = _history(log, scope)
@@ -101,7 +101,7 @@ def rollback(
 ) -> None:
     """Bring an earlier profile back as a new version, and hold learning in its scope until it is resumed.
 
-    Example: penstock profiles rollback '*/customer_support' --to 11 --reason "worse answers"
+    Example: penstock profiles rollback customer_support --to 11 --reason "worse answers"
     """
     from schemas import RollbackOrdered
     from streams.identity import event_id
@@ -137,7 +137,7 @@ def rollback(
 def resume(ctx: typer.Context, scope: Scope, wait: Wait = 2.0, as_json: AsJson = False) -> None:
     """Let a scope learn again after a rollback.
 
-    Example: penstock profiles resume '*/customer_support'
+    Example: penstock profiles resume customer_support
     """
     from schemas import LearningResumed
     from streams.identity import event_id

@@ -98,8 +98,9 @@ def feedback(
     request_id: Annotated[str, typer.Argument(help="The request that was answered.")],
     kind: Annotated[Kind, typer.Option(help="What kind of signal.")] = "rating",
     value: Annotated[
-        float, typer.Option(help="rating 1 to 5, thumb 0 or 1, edit 0 to 1 (share changed), retry 1, abandon 1.")
-    ] = 1,
+        float | None,
+        typer.Option(help="rating 1 to 5, thumb 0 or 1, edit 0 to 1 (share changed); retry and abandon need none."),
+    ] = None,
     conversation: Annotated[str | None, typer.Option(help="Its conversation; by default one of its own.")] = None,
     tenant: Annotated[str, typer.Option(help="Who asked.")] = "default",
     comment: Annotated[str | None, typer.Option(help="A word about it.")] = None,
@@ -110,6 +111,10 @@ def feedback(
     Example: penstock feedback 7f3a --kind rating --value 5
     """
     low, high = RANGES[kind]
+    if value is None:
+        if low < high:
+            raise Failure(f"A {kind} needs a --value from {low:g} to {high:g}.", status=USAGE)
+        value = low
     if not low <= value <= high or (kind == "thumb" and value not in (low, high)):
         raise Failure(
             f"A {kind} is {low:g}" + (f" to {high:g}" if high > low else "") + f", not {value:g}.", status=USAGE

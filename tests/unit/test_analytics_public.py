@@ -106,6 +106,18 @@ def test_small_segments_are_merged_and_the_old_files_stay_for_the_grace(storage:
     assert ask_public(storage, "SELECT count(*) FROM requests") == [(5,)]
 
 
+def test_segments_with_text_are_merged_within_a_day_and_across_days_once_it_is_forgotten(storage: Storage):
+    log = Log()
+    for day in (0, 1):
+        for number in range(3):
+            storage.take(log.batch(request(f"r{day}{number}", at_us=T0_US + day * DAY_US)), T0_US)
+    assert compact(storage, T0_US, most=2)
+    assert [segment.event_count for segment in storage.segments()] == [3, 3]
+    assert forget_text(storage, T0_US + 9 * DAY_US)
+    assert compact(storage, T0_US + 9 * DAY_US, most=1)
+    assert [segment.event_count for segment in storage.segments()] == [6]
+
+
 def test_few_segments_are_left_alone(storage: Storage):
     storage.take(Log().batch(*story("one")), T0_US)
     assert not maintain(storage, T0_US)

@@ -109,9 +109,15 @@ def test_looking_at_a_machine_with_nothing_on_it_raises_nothing(tmp_path):
 def test_the_encoders_are_looked_for_where_the_deployment_has_them(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "encoder").touch()
-    nothing = {"environ": {"JAVA_HOME": "", "PATH": ""}, "run": lambda *_: Completed(127, "", "not found")}
-    assert not look(tmp_path / "var", None, **nothing).encoders
-    assert look(tmp_path / "var", None, models=tmp_path / "models", **nothing).encoders
+    for models, found in ((None, False), (tmp_path / "models", True)):
+        machine = look(
+            tmp_path / "var",
+            None,
+            models=models,
+            environ={"JAVA_HOME": "", "PATH": ""},
+            run=lambda *_: Completed(127, "", "not found"),
+        )
+        assert machine.encoders is found
 
 
 @pytest.mark.parametrize(

@@ -263,6 +263,21 @@ def test_a_profile_stays_well_under_256_kib(bench, own_types):
     assert len(CODEC.encode(first)) < 128 * KIB
 
 
+def test_a_profile_that_would_be_too_large_leaves_out_the_own_types_of_least_evidence(bench):
+    own_types = [f"type_{number:02}_{'x' * 40}" for number in range(40)]
+    for number, content_type in enumerate(own_types):
+        for _ in range(1 + number):
+            bench.outcome(content_type=content_type, band="low", strategy=DEFAULT.ids[0])
+    (first,) = bench.step()
+    kept = {belief.content_type for belief in first.beliefs}
+    assert len(CODEC.encode(first)) <= 256 * KIB
+    assert set(TYPES) <= kept
+    assert {incumbent.content_type for incumbent in first.incumbents} == kept
+    dropped = [t for t in own_types if t not in kept]
+    assert dropped
+    assert dropped == own_types[: len(dropped)]
+
+
 def rows_of_a_day() -> list[dict[str, Any]]:
     chance = random.Random(20_261_121)
     return [

@@ -72,13 +72,13 @@ def test_with_learning_off_that_is_said():
 
 def test_a_strategy_tried_before_anything_was_learned_says_with_what_probability():
     said = reasoning(PREMIUM, BOTH, replace(ABOUT, learned=False))
-    assert "premium-semantic is tried, chosen with probability 0.29, to learn how good it is" in said
+    assert "premium-semantic is tried, chosen with probability 0.290, to learn how good it is" in said
 
 
 def test_a_strategy_that_may_miss_the_floor_is_tried_to_learn_whether_it_meets_it():
     unsure = candidate("balanced-semantic", probability=0.08, quality_lower=0.7)
     said = reasoning(unsure, (*BOTH, unsure), ABOUT)
-    assert "balanced-semantic is tried, chosen with probability 0.08" in said
+    assert "balanced-semantic is tried, chosen with probability 0.080" in said
     assert "whether it meets the quality floor of 0.80; expected quality 0.86 (at least 0.70)" in said
 
 
