@@ -2,7 +2,7 @@
 
 In: ``GenerationCompleted`` from ``generation``, terminal responses from ``responses``, ``FeedbackGiven`` from ``feedback``; of
 one request in any order. Out: ``RewardComputed`` to ``rewards``, for each feedback that counts, and once without, if
-``rating_wait_s`` passed first. Keeps two tables (``agents.judging.waiting``): ``answered``, what feedback needs of a request, and
+``rating_wait_s`` passed first. Keeps two tables (``agents.joining``): ``answered``, what feedback needs of a request, and
 ``waiting``, all that the timer looks at. Feedback for nobody, late or out of range ends in the dead letters with its own code.
 
 Crashes: what waits is stored before the event that it came from is acknowledged, and removed after it was acted upon; a
@@ -13,26 +13,23 @@ three topics are joined by partition, so ``partitions`` must be that of the topi
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from faust.types import AppT
 
 from agents.encoding.encoder import Encoder
+from agents.joining import Requests, Times, Turns, WaitingRoom
 from agents.judging.automatic import Material, Scores, score
 from agents.judging.reward import out_of_range
 from agents.judging.waiting import (
     Identity,
     Remembered,
     Waiting,
-    WaitingList,
     answer_of,
     automatic_key,
     automatic_reward,
     automatic_was_due,
     ending,
-    identity_key,
     published,
     with_answer,
     with_feedback,
@@ -58,28 +55,12 @@ from streams.kept import Kept, KeptTable, NotOurs, Ownership, Owning
 from streams.outbox import Outbox
 from streams.progress import GroupProgress, Progress
 from streams.stage import Stage
-from streams.topics import MAX_MESSAGE_BYTES
+from streams.topics import ANSWERED, WAITING
 
 US_PER_S = 1_000_000
 LOOK_EVERY_S = 1.0
 AT_ONCE = 32
 """Due things that the timer acts upon at the same time."""
-KEPT_WINDOWS = 2
-"""A request is remembered this many feedback windows, so that late feedback is told from feedback for nobody."""
-
-
-@dataclass(frozen=True)
-class Times:
-    """The operator's waits, in microseconds."""
-
-    rating_wait_us: int
-    orphan_wait_us: int
-    feedback_window_us: int
-
-    @property
-    def kept_us(self) -> int:
-        """How long a request is remembered."""
-        return KEPT_WINDOWS * self.feedback_window_us
 
 
 class Evaluator:
@@ -101,22 +82,18 @@ class Evaluator:
         count: Callable[[str], None],
         log: Any,
     ) -> None:
-        self._answered = answered
-        self._waiting = waiting
+        self._requests = Requests(answered, times, clock)
+        self._room = WaitingRoom(waiting, responses_of, times, clock)
+        self._turns = Turns()
         self._ownership = ownership
         self._outbox = outbox
         self._delivery = delivery
         self._codec = codec
         self._encoder = encoder
-        self._responses_of = responses_of
         self._times = times
         self._clock = clock
         self._count = count
         self._log = log
-        self._list: WaitingList | None = None
-        self._responses_end: dict[bytes, int] = {}
-        """Key of held feedback to the offset up to which responses must be read before it is given up."""
-        self._turns: dict[Identity, tuple[asyncio.Lock, int]] = {}
 
     async def handle(self, event: Record) -> None:
         """Take in an event of any of the three topics."""
@@ -140,40 +117,39 @@ class Evaluator:
 
     def forget_list(self) -> None:
         """Partitions come or go: what waits is read from the table again before anything else happens."""
-        self._list = None
-        self._responses_end.clear()
+        self._room.forget_list()
 
     async def look(self) -> None:
         """Act upon everything that is due; a failure is tried again at the next look."""
         if not self._ownership.is_settled():
             return
-        due = list(self._listed().due(self._clock()))
+        due = list(self._room.listed().due(self._clock()))
         for start in range(0, len(due), AT_ONCE):
             await asyncio.gather(*(self._act(key, identity) for key, identity in due[start : start + AT_ONCE]))
 
     async def _take_generation(self, event: GenerationCompleted, partition: int) -> None:
         identity = _identity(event)
         async with self._turn(identity, partition):
-            known = self._known(identity)
+            known = self._requests.known(identity)
             if event.event_id in known.scores:
                 self._count("repeats_total")
                 return
             scored = with_scores(known, event.event_id, self._scores(event))
             if scored is not known:
                 await self._list_automatic(scored, identity, partition)
-                await self._remember(partition, identity, scored)
+                await self._requests.remember(partition, identity, scored)
 
     async def _take_response(self, event: ResponseReady | ResponseFailed, partition: int) -> None:
         identity = _identity(event)
         async with self._turn(identity, partition):
-            known = self._known(identity)
+            known = self._requests.known(identity)
             if known.answer is None:
                 known = with_answer(known, answer_of(event))
                 await self._list_automatic(known, identity, partition)
-                await self._remember(partition, identity, known)
+                await self._requests.remember(partition, identity, known)
             else:
                 self._count("repeats_total")
-            for key in self._listed().held_for(identity):
+            for key in self._room.listed().held_for(identity):
                 await self._release(key)
 
     async def _take_feedback(self, event: FeedbackGiven, origin: Origin) -> None:
@@ -187,7 +163,7 @@ class Evaluator:
     async def _judge(self, event: FeedbackGiven, origin: Origin, *, hold: bool = True) -> None:
         """Lead a feedback to its end; ``Undeliverable`` where that is the dead letters."""
         identity = _identity(event)
-        known = self._known(identity)
+        known = self._requests.known(identity)
         match ending(known, event, self._times.feedback_window_us):
             case "unknown" if hold:
                 held = Waiting(
@@ -198,7 +174,7 @@ class Evaluator:
                     message_key=origin.key,
                     message=origin.value,
                 )
-                await self._wait_for(held)
+                await self._room.take_in(held)
             case "unknown" | "failed" as why:
                 self._count("feedback_orphan_total")
                 raise _orphan(event, failed=why == "failed")
@@ -224,8 +200,8 @@ class Evaluator:
             await self._release_automatic(automatic_key(identity))
         cause = event_id("RewardComputed", event.event_id)
         known = with_feedback(known, event, event_id=cause, now_us=now_us, wait_us=wait_us)
-        await self._remember(partition, identity, known)
-        await self._remove(automatic_key(identity), partition)
+        await self._requests.remember(partition, identity, known)
+        await self._room.let_go(automatic_key(identity), partition)
         await self._publish_newest(known, identity, partition)
 
     async def _publish_newest(self, known: Remembered, identity: Identity, partition: int) -> Remembered:
@@ -234,7 +210,7 @@ class Evaluator:
             return known
         await self._publish(known.unpublished)
         known = published(known)
-        await self._remember(partition, identity, known)
+        await self._requests.remember(partition, identity, known)
         return known
 
     async def _publish(self, event: RewardComputed) -> None:
@@ -243,16 +219,15 @@ class Evaluator:
 
     async def _act(self, key: bytes, identity: Identity) -> None:
         """Act upon something due; it stays listed until that is done."""
-        raw = self._waiting.get(key)
-        waiting = msgspec.msgpack.decode(raw, type=Waiting) if raw is not None else None
+        waiting = self._room.find(key)
         if waiting is None:
-            self._listed().remove(key)
+            self._room.listed().remove(key)
             return
         try:
             async with self._turn(identity, waiting.partition):
                 if waiting.automatic is not None:
                     await self._release_automatic(key)
-                elif await self._responses_are_read(key, waiting.partition):
+                elif await self._room.responses_are_read(key, waiting.partition):
                     await self._release(key, give_up=True)
                 else:
                     self._look_again(key)
@@ -265,32 +240,22 @@ class Evaluator:
             self._look_again(key)
 
     def _look_again(self, key: bytes) -> None:
-        self._listed().again(key, self._clock() + int(LOOK_EVERY_S * US_PER_S))
-
-    async def _responses_are_read(self, key: bytes, partition: int) -> bool:
-        """Say whether all responses are read that were there when held feedback became due: they may have a backlog."""
-        progress = await self._responses_of(partition)
-        if progress.read < self._responses_end.setdefault(key, progress.end):
-            return False
-        del self._responses_end[key]
-        return True
+        self._room.listed().again(key, self._clock() + int(LOOK_EVERY_S * US_PER_S))
 
     async def _release_automatic(self, key: bytes) -> None:
         """Publish an automatic reward that is due, unless feedback came first."""
-        raw = self._waiting.get(key)
-        if raw is None:
+        waiting = self._room.find(key)
+        if waiting is None:
             return
-        waiting = msgspec.msgpack.decode(raw, type=Waiting)
-        if waiting.automatic is not None and self._known(waiting.identity).revision < 0:
+        if waiting.automatic is not None and self._requests.known(waiting.identity).revision < 0:
             await self._publish(waiting.automatic)
-        await self._remove(key, waiting.partition)
+        await self._room.let_go(key, waiting.partition)
 
     async def _release(self, key: bytes, *, give_up: bool = False) -> None:
         """Let feedback go that was held: to its answer, which is there now, or to the dead letters."""
-        raw = self._waiting.get(key)
-        if raw is None:
+        waiting = self._room.find(key)
+        if waiting is None:
             return
-        waiting = msgspec.msgpack.decode(raw, type=Waiting)
         origin = Origin("feedback", waiting.partition, waiting.offset, waiting.message_key, waiting.message)
         event = self._codec.decode(waiting.message)
         if isinstance(event, FeedbackGiven):
@@ -301,7 +266,7 @@ class Evaluator:
                 await self._judge(event, origin, hold=False)
             except Undeliverable as error:
                 await self._delivery.dead_letter(origin, error, attempts=1)
-        await self._remove(key, waiting.partition)
+        await self._room.let_go(key, waiting.partition)
 
     async def _list_automatic(self, known: Remembered, identity: Identity, partition: int) -> None:
         if known.answer is not None:
@@ -309,57 +274,19 @@ class Evaluator:
             wait_us = self._times.rating_wait_us
             waiting = automatic_reward(known, identity, event_id=cause, wait_us=wait_us, partition=partition)
             if waiting is not None:
-                await self._wait_for(waiting)
-
-    async def _wait_for(self, waiting: Waiting) -> None:
-        await self._waiting.put(waiting.partition, waiting.key, msgspec.msgpack.encode(waiting))
-        self._listed().add(waiting)
-
-    async def _remove(self, key: bytes, partition: int) -> None:
-        if self._waiting.get(key) is not None:
-            await self._waiting.remove(partition, key)
-        self._listed().remove(key)
-
-    def _known(self, identity: Identity) -> Remembered:
-        now_us = self._clock()
-        raw = self._answered.get(identity_key(identity))
-        known = msgspec.msgpack.decode(raw, type=Remembered) if raw is not None else None
-        fresh = known is not None and now_us - known.since_us < self._times.kept_us
-        return known if known is not None and fresh else Remembered(since_us=now_us)
-
-    async def _remember(self, partition: int, identity: Identity, known: Remembered) -> None:
-        await self._answered.put(partition, identity_key(identity), msgspec.msgpack.encode(known))
+                await self._room.take_in(waiting)
 
     def _scores(self, event: GenerationCompleted) -> Scores:
         material = Material(event.question, tuple(passage.text for passage in event.passages), event.text)
         return score(material, self._encoder.encode(material.texts))
 
-    def _listed(self) -> WaitingList:
-        """The list, read from the table where it must be. Held feedback waits anew: its answer may be on its way."""
-        if self._list is None:
-            self._list = WaitingList()
-            held_until_us = self._clock() + self._times.orphan_wait_us
-            for raw in self._waiting.values():
-                waiting = msgspec.msgpack.decode(raw, type=Waiting)
-                if waiting.automatic is None:
-                    waiting = msgspec.structs.replace(waiting, due_us=held_until_us)
-                self._list.add(waiting)
-        return self._list
-
     @asynccontextmanager
     async def _turn(self, identity: Identity, partition: int) -> AsyncIterator[None]:
         """One event of a request at a time, in a partition that is ours and whose tables are complete."""
-        lock, others = self._turns.get(identity, (asyncio.Lock(), 0))
-        self._turns[identity] = (lock, others + 1)
-        try:
-            async with lock:
-                await self._ownership.wait_settled(partition)
-                self._listed()
-                yield
-        finally:
-            lock, waiting = self._turns.pop(identity)
-            if waiting > 1:
-                self._turns[identity] = (lock, waiting - 1)
+        async with self._turns.of(identity):
+            await self._ownership.wait_settled(partition)
+            self._room.listed()
+            yield
 
 
 def build_evaluator(deployment: Deployment, encoder: Encoder, *, app: AppT | None = None) -> Stage:
@@ -376,15 +303,9 @@ def build_evaluator(deployment: Deployment, encoder: Encoder, *, app: AppT | Non
     )
     evaluator = Evaluator(
         answered=KeptTable(
-            stage.app, "answered", partitions=partitions, ownership=ownership, kept_s=times.kept_us / US_PER_S
+            stage.app, ANSWERED, partitions=partitions, ownership=ownership, kept_s=times.kept_us / US_PER_S
         ),
-        waiting=KeptTable(
-            stage.app,
-            "waiting",
-            partitions=partitions,
-            ownership=ownership,
-            topic_config={"max.message.bytes": str(MAX_MESSAGE_BYTES)},
-        ),
+        waiting=KeptTable(stage.app, WAITING, partitions=partitions, ownership=ownership),
         ownership=ownership,
         outbox=stage.outbox,
         delivery=stage.delivery,

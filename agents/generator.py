@@ -12,10 +12,9 @@ generations and its response are kept, then published, at its end: a crash befor
 
 import asyncio
 import random
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
-import faust
 from faust.types import AppT
 
 from agents.answering.carrying_out import Means, carry_out, response_failed
@@ -33,18 +32,16 @@ from schemas import ChunkGenerated, LearningResumed, OverrideSet, Record, Reques
 from streams.delivery import Origin
 from streams.deployment import ROOT, Deployment
 from streams.errors import Code, Unconfigured, Undecodable, Undeliverable
-from streams.kept import seek_before_reading_on
+from streams.kept import KeptTable, Ownership
 from streams.outbox import Outbox
 from streams.stage import Stage
-from streams.topics import MAX_MESSAGE_BYTES
+from streams.topics import ENDED
 
 UNCLAIMED_KEPT = 1_000
 """Outcomes whose partition was taken away before they were kept: they wait here for their event to come again."""
-TABLE = "ended"
-_TABLE_OPTIONS = {"write_buffer_size": 4 * 1024**2, "max_write_buffer_number": 2, "block_cache_size": 8 * 1024**2}
 
 
-class Ownership(Protocol):
+class Holding(Protocol):
     """Whether this worker still holds the partition of the event that it handles."""
 
     async def is_ours(self) -> bool:
@@ -61,7 +58,7 @@ class EndedWithoutOutcome(Exception):
 class Generator:
     """Handles one routed request: answers it, or ends it."""
 
-    def __init__(self, outbox: Outbox, remembered: Remembered, ownership: Ownership, means: Means) -> None:
+    def __init__(self, outbox: Outbox, remembered: Remembered, ownership: Holding, means: Means) -> None:
         self._outbox = outbox
         self._remembered = remembered
         self._ownership = ownership
@@ -151,55 +148,6 @@ class Generator:
         return Pieces(routed, publish, self._means.clock)
 
 
-class FaustKept:
-    """The app's table, used through its public parts, because ``table[key] = value`` hides when the broker has it.
-
-    Expiry: RocksDB drops what is older than the window as it compacts, and the broker deletes it from the changelog; what is still
-    there then is passed over by its age. Nothing scans.
-    """
-
-    def __init__(self, app: AppT, *, partitions: int, window_s: float) -> None:
-        kept_ms = max(1, int(window_s * 1_000))
-        self._app = app
-        self._table: Any = app.Table(
-            TABLE,
-            key_type=bytes,
-            value_type=bytes,
-            partitions=partitions,
-            options={**_TABLE_OPTIONS, "ttl": max(1, int(window_s))},
-            extra_topic_configs={
-                "cleanup.policy": "compact,delete",
-                "retention.ms": str(kept_ms),
-                "max.message.bytes": str(MAX_MESSAGE_BYTES),
-            },
-        )
-        seek_before_reading_on(app, self._table)
-
-    def get(self, key: bytes) -> bytes | None:
-        """Give what is kept in the partition of the event that is being handled."""
-        found: bytes | None = self._table.data.get(key)
-        return found
-
-    def put(self, key: bytes, value: bytes) -> Awaitable[object]:
-        """Keep it in RocksDB now; what is returned is done when the changelog has it."""
-        partition = self._table.partition_for_key(key)
-        self._table.data[key] = value
-        confirmed: Awaitable[object] = self._table.send_changelog(partition, key, value)
-        return confirmed
-
-    async def is_ours(self) -> bool:
-        """As ``Ownership`` says."""
-        await self._app.flow_control.acquire()
-        return self.is_ours_now()
-
-    def is_ours_now(self) -> bool:
-        """As ``Ownership`` says."""
-        event = faust.current_event()
-        if event is None or not self._app.flow_control.is_active():
-            return False
-        return event.message.tp in self._app.consumer.assignment()
-
-
 def build_generator(
     deployment: Deployment,
     environ: Mapping[str, str],
@@ -232,11 +180,12 @@ def build_generator(
     )
     held = _followed_overrides(stage)
     window_s = governance.operations.finished_window_s
-    kept = FaustKept(stage.app, partitions=partitions, window_s=window_s)
+    ownership = Ownership(stage.app, deployment.topic("routing"))
+    kept = KeptTable(stage.app, ENDED, partitions=partitions, ownership=ownership, kept_s=window_s)
     generator = Generator(
         stage.outbox,
         Remembered(kept, stage.codec, window_s=window_s, clock=stage.clock),
-        kept,
+        ownership,
         Means(
             call=provider.call,
             search=lambda request, question, step: library.search(request, question, step, held.overrides),

@@ -3,19 +3,27 @@
 In: keys and values, by partition. Out: the same, after a crash, and on another worker after a rebalance. Keeps both. Fails with
 ``NotOurs`` where the partition went to another worker meanwhile, and with the broker's error where the changelog was not written.
 
-Faust writes to a table only while an event is iterated over, because the event says which partition. So ``put`` is for handlers;
-``remove``, ``get`` and ``values`` work in a timer as well, by Faust's public parts: the store's own deletion, and a message without
-a value to the changelog. What is written is written here first: a changelog that is behind catches up by the event's redelivery.
+Faust writes to a table only while an event is iterated over, because the event says which partition. So ``write`` and ``put`` are
+for handlers; ``remove``, ``get`` and ``values`` work in a timer as well. All use Faust's public parts, the store and a message to
+the changelog (without a value where something is removed), because ``table[key] = value`` hides when the broker has it. The store
+comes first: a changelog that is behind catches up by the event's redelivery.
 
-The operator's trap: during a rebalance the tables are incomplete. Wait for ``Ownership.wait_settled`` before deciding anything by
-them; ``put`` and ``remove`` wait themselves.
+Expiry: RocksDB drops what is too old as it compacts, and the broker deletes it from the changelog; what is still there then is
+passed over by its age, by whoever reads it. Nothing scans.
+
+The operator's trap: during a rebalance the tables are incomplete. Wait for ``Ownership`` before deciding anything by them; ``put``
+and ``remove`` wait themselves, ``write`` does not.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator
 from typing import Any, Protocol
 
+import faust
 from faust.types import TP, AppT
+
+from streams.admin import configuration_of
+from streams.topics import Table
 
 _SETTLING_POLL_S = 0.05
 _OPTIONS = {"write_buffer_size": 4 * 1024**2, "max_write_buffer_number": 2, "block_cache_size": 8 * 1024**2}
@@ -52,7 +60,10 @@ class Owning(Protocol):
 
 
 class Ownership:
-    """Which partitions of ``topic`` (its name on the broker) this worker holds."""
+    """Which partitions of ``topic`` (its name on the broker) this worker holds.
+
+    Where the app stops, waiting ends with the task that waits: its event was not handled, and comes again.
+    """
 
     def __init__(self, app: AppT, topic: str) -> None:
         self._app: Any = app
@@ -64,12 +75,26 @@ class Ownership:
 
     async def wait_settled(self, partition: int) -> None:
         """Return when no rebalance is under way and ``partition`` is this worker's; ``NotOurs`` where it is not."""
-        while not self.is_settled():  # Faust has no event for it: its own is never cleared again
-            if self._app.should_stop:
-                raise NotOurs
-            await asyncio.sleep(_SETTLING_POLL_S)
-        if TP(self._topic, partition) not in self._app.consumer.assignment():
+        await self._until_settled()
+        if not self._holds(partition):
             raise NotOurs
+
+    async def is_ours(self) -> bool:
+        """Whether the partition of the event that is being handled is this worker's, after a rebalance that is under way."""
+        await self._until_settled()
+        return self.is_ours_now()
+
+    def is_ours_now(self) -> bool:
+        """The same without waiting; False during a rebalance."""
+        event = faust.current_event()
+        return event is not None and self.is_settled() and self._holds(event.message.partition)
+
+    async def _until_settled(self) -> None:
+        while not self.is_settled():  # noqa: ASYNC110 - Faust has no event for it: its own is never cleared again
+            await asyncio.sleep(_SETTLING_POLL_S)
+
+    def _holds(self, partition: int) -> bool:
+        return TP(self._topic, partition) in self._app.consumer.assignment()
 
 
 def seek_before_reading_on(app: AppT, table: Any) -> None:
@@ -94,27 +119,24 @@ class KeptTable:
     def __init__(
         self,
         app: AppT,
-        name: str,
+        declared: Table,
         *,
         partitions: int,
         ownership: Ownership,
         kept_s: float | None = None,
-        topic_config: Mapping[str, str] | None = None,
     ) -> None:
-        """``kept_s``: after so many seconds RocksDB and the changelog may forget an entry; None keeps it until it is removed."""
+        """``kept_s``: after so many seconds RocksDB may forget an entry; None keeps it until it is removed."""
         self._ownership = ownership
         options: dict[str, Any] = dict(_OPTIONS)
-        config = dict(topic_config or {})
         if kept_s is not None:
             options["ttl"] = max(1, int(kept_s))
-            config |= {"cleanup.policy": "compact,delete", "retention.ms": str(max(1_000, int(kept_s * 1_000)))}
         self._table: Any = app.Table(
-            name,
+            declared.name,
             key_type=bytes,
             value_type=bytes,
             partitions=partitions,
             options=options,
-            extra_topic_configs=config,
+            extra_topic_configs=configuration_of(declared),
         )
         seek_before_reading_on(app, self._table)
 
@@ -123,13 +145,22 @@ class KeptTable:
         found: bytes | None = self._table.data.get(key)
         return found
 
+    def write(self, key: bytes, value: bytes) -> Awaitable[object]:
+        """Keep it here and now; what is returned is done when the broker has it. The event that is handled says in which partition.
+
+        Waits for nothing: ask ``Ownership`` first, and let nothing come in between.
+        """
+        partition = self._table.partition_for_key(key)
+        self._table.data[key] = value
+        confirmed: Awaitable[object] = self._table.send_changelog(partition, key, value)
+        return confirmed
+
     async def put(self, partition: int, key: bytes, value: bytes) -> None:
         """Keep it; returns when the broker has it too. Only while an event of ``partition`` is handled."""
         await self._ownership.wait_settled(partition)
         if self._table.partition_for_key(key) != partition:
             raise ValueError(f"An event of another partition than {partition} is being handled.")
-        self._table.data[key] = value
-        await self._table.send_changelog(partition, key, value)
+        await self.write(key, value)
 
     async def remove(self, partition: int, key: bytes) -> None:
         """Keep it no longer; returns when the broker knows. At any time."""

@@ -207,11 +207,10 @@ class Table:
         return f"penstock-{self.role}-{self.name}-changelog"
 
 
-TABLES = (
-    Table("generator", "ended", _TEXT, "how finished requests ended, and what conversations cost"),
-    Table("evaluator", "answered", _NUMBERS, "what feedback needs to know of a request"),
-    Table("evaluator", "waiting", None, "answers that wait for a rating, feedback that waits for its request"),
-)
+ENDED = Table("generator", "ended", _TEXT, "how finished requests ended, and what conversations cost")
+ANSWERED = Table("evaluator", "answered", _NUMBERS, "what feedback needs to know of a request")
+WAITING = Table("evaluator", "waiting", None, "answers that wait for a rating, feedback that waits for its request")
+TABLES = (ENDED, ANSWERED, WAITING)
 """Every table. Their changelogs are created with the topics: a worker that has to create its own sees it too late."""
 
 

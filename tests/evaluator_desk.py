@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from agents.evaluator import Evaluator, Times
+from agents.evaluator import Evaluator
+from agents.joining import Times
 from schemas import (
     DeadLettered,
     FeedbackGiven,

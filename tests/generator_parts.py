@@ -170,7 +170,7 @@ class Kept:
     def get(self, key: bytes) -> bytes | None:
         return self.table.get(key)
 
-    def put(self, key: bytes, value: bytes) -> Awaitable[object]:
+    def write(self, key: bytes, value: bytes) -> Awaitable[object]:
         kind = msgspec.msgpack.decode(key)[0]
         if self.broken:
             raise ConnectionError("the broker is away")

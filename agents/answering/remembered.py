@@ -35,7 +35,7 @@ class Kept(Protocol):
     def get(self, key: bytes) -> bytes | None:
         """Give what is kept under ``key``."""
 
-    def put(self, key: bytes, value: bytes) -> Awaitable[object]:
+    def write(self, key: bytes, value: bytes) -> Awaitable[object]:
         """Keep it here and now; what is returned is done when the broker has it too."""
 
 
@@ -93,8 +93,8 @@ class Remembered:
         confirmed = []
         if outcome.cost_usd > 0:
             spent = _Spent(now_us, self.spent_usd(conversation) + outcome.cost_usd)
-            confirmed.append(self._kept.put(_key("spent", conversation), msgspec.msgpack.encode(spent)))
-        confirmed.append(self._kept.put(_key("finished", identity), msgspec.msgpack.encode(finished)))
+            confirmed.append(self._kept.write(_key("spent", conversation), msgspec.msgpack.encode(spent)))
+        confirmed.append(self._kept.write(_key("finished", identity), msgspec.msgpack.encode(finished)))
         for done in confirmed:
             await done
         return finished
@@ -106,7 +106,7 @@ class Remembered:
         """
         if len(finished.events) > 1:
             shrunk = Finished(finished.at_us, finished.events[-1:])
-            self._kept.put(_key("finished", identity), msgspec.msgpack.encode(shrunk))
+            self._kept.write(_key("finished", identity), msgspec.msgpack.encode(shrunk))
 
     def spent_usd(self, conversation: Conversation) -> float:
         """What the conversation has cost in finished requests, in US dollars."""

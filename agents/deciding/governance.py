@@ -170,15 +170,21 @@ class Source(Stated):
 
 Seconds = Annotated[float, Field(strict=True, ge=0, le=2_592_000)]
 SECONDS = "seconds, from 0 to 2592000 (30 days)"
+HALF_MONTH = "seconds, from 0 to 1296000 (15 days: twice as long is what the broker keeps of it)"
+WEEK = "seconds, from 0 to 604800 (7 days: as long as the broker keeps texts)"
 
 
 class Operations(Stated):
     """How long the stages wait and keep, in seconds, and how many partitions new topics get."""
 
     rating_wait_s: Seconds = Field(default=10.0, description=SECONDS)
-    feedback_window_s: Seconds = Field(default=86_400.0, description=SECONDS)
+    feedback_window_s: Annotated[float, Field(strict=True, ge=0, le=1_296_000)] = Field(
+        default=86_400.0, description=HALF_MONTH
+    )
     orphan_wait_s: Seconds = Field(default=30.0, description=SECONDS)
-    finished_window_s: Seconds = Field(default=86_400.0, description=SECONDS)
+    finished_window_s: Annotated[float, Field(strict=True, ge=0, le=604_800)] = Field(
+        default=86_400.0, description=WEEK
+    )
     partitions: Annotated[StrictInt, Field(ge=1, le=1024)] = Field(
         default=8, description="a whole number from 1 to 1024"
     )

@@ -16,10 +16,12 @@ import argparse
 import hashlib
 import importlib.metadata
 import json
+import logging
 import os
 import shutil
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +186,10 @@ def main() -> int:
     default = Path(os.environ.get("PENSTOCK_VAR", root / "var")) / "models"
     parser = argparse.ArgumentParser(description="Make the static and the ONNX encoder, once.")
     parser.add_argument("--out", type=Path, default=default, help="the models folder (default: %(default)s)")
+    # The exporters warn about what we do not use; what matters is measured by `compare`.
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    os.environ |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error", "TQDM_DISABLE": "1"}
     started = time.monotonic()
     try:
         manifest, made = prepare(parser.parse_args().out)

@@ -73,7 +73,8 @@ def words_of(line: str) -> list[str]:
 def understood(line: str, *, complete: bool) -> None:
     """Parse a command line as typer does. ``LookupError`` for no such command, typer's own error for anything else."""
     command: Any = get_command(app)
-    words, path = words_of(line), []
+    words = words_of(line)
+    path: list[str] = []
     while hasattr(command, "commands"):
         if not words or words[0].startswith("-"):
             options = {option for each in command.params for option in each.opts}
