@@ -41,10 +41,14 @@ KEYS = ("event_key", "request_key")
 TEXT_COLUMNS: dict[str, tuple[str, ...]] = {
     "RequestReceived": ("message", "history", "documents", "variables"),
     "GenerationCompleted": ("question", "passages", "text"),
-    "ResponseReady": ("text",),
+    "GenerationFailed": ("error",),
+    "ResponseReady": ("text", "sources", "reasoning"),
+    "ResponseFailed": ("error",),
     "FeedbackGiven": ("comment",),
 }
-"""Columns with a person's text, which is forgotten when the topics forget it."""
+"""Columns with a person's text, or with words that may repeat it: what a provider said (``error``, and ``reasoning``
+of an answer by a later step), and names that callers give to their documents (``sources``). All are forgotten when
+the topics forget them. A column added here needs a migration that sets ``has_text`` of the segments in force."""
 
 _PRIMITIVES = {
     str: pa.string(),

@@ -1,8 +1,10 @@
 """The learner: outcomes in, profile versions out.
 
-In: the ``outcome`` table inside the consumer's transaction, the operator's orders, the offsets. Out:
-``ProfileUpdated`` for each scope that has new evidence, and for each rollback ordered. Keeps nothing of its own:
-versions and holds are in the private file. Fails with nothing of its own.
+In: the tables ``evidence_count`` and, for a scope that is due only, ``outcome`` inside the consumer's transaction;
+the operator's orders, the offsets. Out: ``ProfileUpdated`` for each scope that has new evidence, and for each
+rollback ordered. Keeps nothing that a restart could lose: versions and holds are in the private file; the evidence
+of the newest profiles is remembered, so that a step without news reads two small tables. Fails with nothing of its
+own.
 
 A profile is a function of the log up to its watermark and of its parent: sums are of whole numbers (so their order
 does not matter), its time is the last reward's. It is due when ``NEW_REWARDS`` rewards came and ``LEAST_SECONDS``
@@ -15,11 +17,13 @@ import duckdb
 import msgspec
 
 from agents.deciding.catalogue import Catalogue
+from agents.deciding.content_types import BUILT_IN_TYPES
 from agents.deciding.governance import GovernanceFile, Overrides
 from agents.deciding.planning import scope_of
 from agents.deciding.prior import BANDS
 from agents.deciding.workflow import Workflow
 from analytics.beliefs import Cell, Sums, learn
+from analytics.outcomes import EVIDENCE
 from analytics.takeover import InForce, reconsider
 from schemas import Belief, Evidence, Optimization, ProfileUpdated, Record, RollbackOrdered
 from streams.codec import Codec
@@ -27,7 +31,6 @@ from streams.identity import event_id
 from streams.logs import logger
 
 LEARNER = "shared-effects@1"
-BUILT_IN_TYPES = ("transactional", "informational", "support", "general")
 NEW_REWARDS = 20
 LEAST_SECONDS = 2.0
 MOST_SECONDS = 30.0
@@ -35,10 +38,6 @@ MAX_PROFILE_BYTES = 256 * 1024
 _REWARD_UNITS = 1_000_000
 _COST_UNITS = 1_000_000_000_000
 _LATENCY_UNITS = 1_000
-
-_EVIDENCE = """answered AND reward IS NOT NULL AND latency_ms IS NOT NULL
-  AND content_type IS NOT NULL AND band IS NOT NULL AND strategy IS NOT NULL"""
-"""What counts as a rewarded request, for what is due and for what is learned alike."""
 
 _SUMS = f"""
 SELECT content_type, band, strategy,
@@ -50,17 +49,12 @@ SELECT content_type, band, strategy,
        sum(CAST(round(latency_ms * {_LATENCY_UNITS}) AS BIGINT)) AS latency_sum,
        max(rewarded_at_us) AS last_us
 FROM outcome
-WHERE scope = ? AND {_EVIDENCE}
+WHERE scope = ? AND {EVIDENCE}
 GROUP BY content_type, band, strategy
 ORDER BY content_type, band, strategy
-"""  # noqa: S608 - whole numbers and the condition of this module
+"""  # noqa: S608 - whole numbers and a condition of ours
 
-_COUNTS = f"""
-SELECT scope, count(*), count(*) FILTER (WHERE rated)
-FROM outcome
-WHERE scope IS NOT NULL AND {_EVIDENCE}
-GROUP BY scope ORDER BY scope
-"""  # noqa: S608 - the condition of this module
+_COUNTS = "SELECT scope, requests, rated FROM evidence_count ORDER BY scope"
 
 
 class ProfileLearner:
@@ -83,6 +77,7 @@ class ProfileLearner:
             if settings.learning_enabled:
                 self._floors[scope_of(workflow.name)] = settings.quality_floor
         self._published_us: dict[str, int] = {}
+        self._known: dict[str, Evidence | None] = {}
         self._log = logger(role="analytics")
 
     def step(
@@ -103,19 +98,27 @@ class ProfileLearner:
         for scope, requests, rated in connection.execute(_COUNTS).fetchall():
             if scope not in self._floors or scope in busy:
                 continue
-            parent = self._newest(connection, scope)
-            if self._is_due(scope, parent, requests, rated, now_us):
-                done.append(self._learned(connection, scope, parent, watermark))
+            if self._is_due(scope, self._evidence(connection, scope), requests, rated, now_us):
+                profile = self._learned(connection, scope, self._newest(connection, scope), watermark)
+                done.append(profile)
+                self._known[scope] = profile.evidence
                 self._published_us[scope] = now_us
         return done
 
-    def _is_due(self, scope: str, parent: ProfileUpdated | None, requests: int, rated: int, now_us: int) -> bool:
-        known = parent.evidence if parent is not None else Evidence(requests=0, rated=0, watermark={})
+    def _evidence(self, connection: duckdb.DuckDBPyConnection, scope: str) -> Evidence | None:
+        """The evidence of the scope's newest profile. Only learning changes it: a rollback repeats it."""
+        if scope not in self._known:
+            parent = self._newest(connection, scope)
+            self._known[scope] = parent.evidence if parent is not None else None
+        return self._known[scope]
+
+    def _is_due(self, scope: str, evidence: Evidence | None, requests: int, rated: int, now_us: int) -> bool:
+        known = evidence if evidence is not None else Evidence(requests=0, rated=0, watermark={})
         # a rating of an answer that was scored automatically before is new evidence, too
         new = max(requests - known.requests, rated - known.rated)
         passed_s = (now_us - self._published_us.get(scope, 0)) / 1e6
         return (new >= NEW_REWARDS and passed_s >= LEAST_SECONDS) or (
-            parent is not None and new > 0 and passed_s >= MOST_SECONDS
+            evidence is not None and new > 0 and passed_s >= MOST_SECONDS
         )
 
     def _newest(self, connection: duckdb.DuckDBPyConnection, scope: str) -> ProfileUpdated | None:

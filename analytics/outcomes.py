@@ -1,8 +1,9 @@
 """Outcomes: one row a request, built up by batches in whatever order its events arrive.
 
 In: the tables of a batch without repeats, inside the caller's transaction. Out: the rows of ``outcome`` as they
-stand after it, and the temporary table ``touched_window`` with the hours that changed, for the sums. What holds is
-said in ``statements/merge_outcomes.sql``. Keeps nothing else. A failure leaves the transaction to the caller.
+stand after it, ``evidence_count`` that follows them, and the temporary table ``touched_window`` with the hours that
+changed, for the sums. What holds is said in ``statements/merge_outcomes.sql``. Keeps nothing else. A failure leaves
+the transaction to the caller.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,24 @@ OF_OUTCOME = (
     "RewardComputed",
 )
 """The event types that an outcome is made of."""
+
+EVIDENCE = """scope IS NOT NULL AND answered AND reward IS NOT NULL AND latency_ms IS NOT NULL
+  AND content_type IS NOT NULL AND band IS NOT NULL AND strategy IS NOT NULL"""
+"""What counts as a rewarded request, for what is due and for what is learned alike. ``evidence_count`` was built with
+it, so a change needs a migration that builds it again."""
+
+_COUNTED = f"""
+SELECT scope, sum(requests)::BIGINT AS requests, sum(rated)::BIGINT AS rated
+FROM (
+    SELECT scope, requests, rated FROM evidence_count
+    UNION ALL
+    SELECT scope, -1, -(rated IS TRUE)::INTEGER FROM outcome
+    WHERE {EVIDENCE} AND request_key IN (SELECT request_key FROM touched)
+    UNION ALL
+    SELECT scope, 1, (rated IS TRUE)::INTEGER FROM touched WHERE {EVIDENCE}
+)
+GROUP BY scope HAVING sum(requests) > 0
+"""  # noqa: S608 - the condition of this module
 
 
 @cache
@@ -62,6 +81,9 @@ def merge_outcomes(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, p
         UNION
         SELECT window_start_us FROM outcome WHERE request_key IN (SELECT request_key FROM touched)
     """)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE counted AS {_COUNTED}")
+    connection.execute("DELETE FROM evidence_count")
+    connection.execute("INSERT INTO evidence_count BY NAME SELECT * FROM counted")
     connection.execute("DELETE FROM outcome WHERE request_key IN (SELECT request_key FROM touched)")
     connection.execute("INSERT INTO outcome BY NAME SELECT * FROM touched")
     return True

@@ -37,11 +37,6 @@ def publish(storage: Storage, now_us: int) -> Path:
     return _replace(storage)
 
 
-def view_names(folder: Path = VIEWS) -> list[str]:
-    """List the documented views, in the order in which they are made."""
-    return [path.stem.split("_", 1)[1] for path in sorted(folder.glob("*.sql"))]
-
-
 def _export(storage: Storage, name: str, select: str) -> str:
     (number,) = storage.connection.execute("SELECT nextval('export_number')").fetchall()[0]
     path = f"{EXPORTS}/{name}.{number}.parquet"

@@ -5,7 +5,7 @@ event keys, outcomes and sums. How a batch is taken in:
 
 1. Repeats are dropped: event keys that the last seven days of log time have seen.
 2. One segment per event type is written, synced and named. Nobody knows of it yet.
-3. One transaction: offsets, segment list, keys, outcomes, sums, orders, profiles read back.
+3. One transaction: offsets, segment list, keys, outcomes, evidence counts, sums, orders, profiles read back.
 
 A crash before the commit leaves orphaned files, which the next start removes, and the old offsets, from which the
 log is read again. A failure in ``take`` removes its own files, rolls back and is raised; the storage can be used

@@ -5,7 +5,8 @@ and an ``Optimization`` with a sentence for each change. Keeps nothing, cannot f
 
 A challenger takes over from the incumbent of a kind only if its lower quality bound meets the floor, and
 
-- its quality per cost is more than 10 % better (``policy.LEAD``), or the incumbent's expected quality misses the floor; and
+- its value (quality per cost, or as the workflow's priority weighs them) is more than 10 % better (``policy.LEAD``), or the
+incumbent's expected quality misses the floor; and
 - it has answered ``LEAST_REQUESTS`` rewarded requests of the content type.
 
 Graph lookups are switched off for a content type where they gain less than ``LEAST_GAIN`` of quality and take
@@ -60,6 +61,7 @@ def reconsider(
     *,
     floor: Floor,
     version: int,
+    priority: str = "balanced",
 ) -> Changed:
     """Decide what is in force from ``version`` on."""
     switches, changes = [], []
@@ -81,7 +83,7 @@ def reconsider(
             )
             able = [s.id for s in catalogue.strategies if not (s.graph and content_type in off)]
             of_kind = {name: estimates[content_type, band, name] for name in able}
-            successor = _successor(content_type, held.strategy, of_kind, seen, floor)
+            successor = _successor(content_type, held.strategy, of_kind, seen, floor, priority)
             if successor is not None and held.strategy in catalogue.ids:
                 changes.append(_took_over(held, successor, estimates, seen))
             if successor is not None:
@@ -100,6 +102,7 @@ def _successor(
     of_kind: Mapping[str, Estimate],
     seen: Mapping[Cell, Sums],
     floor: Floor,
+    priority: str,
 ) -> str | None:
     limit = policy.threshold(floor, of_kind)
     able = [
@@ -109,11 +112,11 @@ def _successor(
     ]
     if not able:
         return None
-    best = max(able, key=lambda name: policy.value(of_kind[name]))
+    best = max(able, key=lambda name: policy.value(of_kind[name], priority))
     current = of_kind.get(incumbent)
     if current is None or current.quality < limit:
         return best
-    lead = policy.value(of_kind[best]) - policy.value(current)
+    lead = policy.value(of_kind[best], priority) - policy.value(current, priority)
     return best if lead > math.log1p(policy.LEAD) else None
 
 

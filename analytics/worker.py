@@ -1,4 +1,4 @@
-"""Puts the analytics process together: storage, reader, learner, consumer.
+"""Puts the analytics process of a deployment together: the learner of its workflows, and the consumer.
 
 In: the deployment. Out: an ``AnalyticsConsumer`` ready to run. Keeps nothing. Fails with ``InvalidFile`` for a mistake in a
 file, and with what the storage says where its folder is in use or was written by a newer version.
@@ -7,10 +7,8 @@ file, and with what the storage says where its folder is in use or was written b
 from collections.abc import Mapping
 
 from agents.loading.reading import load_catalogue, load_settings, load_workflows
-from analytics.consumer import AnalyticsConsumer
+from analytics.consumer import AnalyticsConsumer, open_consumer
 from analytics.learner import ProfileLearner
-from analytics.reader import Reader
-from analytics.storage import Storage
 from streams.codec import Codec
 from streams.delivery import Clock, wall_clock_us
 from streams.deployment import Deployment
@@ -31,6 +29,4 @@ def build_analytics(
         workflows=workflows,
         codec=codec,
     )
-    reader = Reader(deployment)
-    storage = Storage(deployment.analytics_folder, reader.cluster())
-    return AnalyticsConsumer(deployment, storage, learner, codec, clock, reader)
+    return open_consumer(deployment, learner, codec, clock)

@@ -216,6 +216,7 @@ def _price(
         reason = f"model {name} is in use and needs one price: {either}" + (
             f" (or {model.price_env}, as 1.5/6)" if model.price_env else ""
         )
+        reason += "; PENSTOCK_PROVIDER=embedded uses the embedded models instead"
         complaints.append(Complaint(path, name, either, reason=reason))
     return by_cpu, *tokens
 

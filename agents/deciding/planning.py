@@ -11,7 +11,7 @@ policy (or, with learning off, the built-in rules) give each its probability; dr
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 import msgspec
@@ -36,8 +36,9 @@ MAX_MESSAGE_CHARACTERS = 65_536
 MAX_DOCUMENTS_BYTES = 1024 * 1024
 MAX_REQUEST_BYTES = 5 * 256 * 1024
 """A request with all its text; the plan that goes beside it in one event has the rest of MAX_EVENT_BYTES: 256 KiB."""
-MAX_DEADLINE_MS = 7 * 24 * 3_600_000
-"""As long as the topics keep a request."""
+MAX_DEADLINE_MS = 3_600_000
+"""An hour, as in the settings: for so long a request may hold a place in a generator."""
+MAX_ID_CHARACTERS = 256
 MAX_NAME_CHARACTERS = 100
 """Of a name that nobody knows: what is quoted of it and compared with the known ones."""
 FEATURE_SET = "1"
@@ -110,8 +111,11 @@ class Planner:
 
     def _check_fields(self, request: RequestReceived, workflow: Workflow) -> None:
         wrong = None
+        too_long = _first_too_long(request)
         if not request.request_id or not request.conversation_id:
             wrong = "request_id and conversation_id must not be empty"
+        elif too_long:
+            wrong = f"{too_long} has more than {MAX_ID_CHARACTERS} characters"
         elif request.priority is not None and request.priority not in policy.EXPONENTS:
             wrong = f"priority is {request.priority[:MAX_NAME_CHARACTERS]!r}; it must be one of {', '.join(policy.EXPONENTS)}"
         elif request.deadline_ms is not None and not 0 < request.deadline_ms <= MAX_DEADLINE_MS:
@@ -141,31 +145,27 @@ class Planner:
         kind = self.kind_of(request, vector)
         effective = self._governance.effective(self._environment, workflow.settings, held.overrides)
         settings = effective.settings
-        deadline_at_us = request.occurred_at_us + (request.deadline_ms or settings.deadline_ms) * 1_000
-        if deadline_at_us <= now_us:
-            raise Rejected(
-                f"The deadline passed {(now_us - deadline_at_us) / 1e6:.1f} s before the request was read.",
-                code=Code.DEADLINE_EXCEEDED,
-            )
+        asked_at_us = min(request.occurred_at_us, now_us)  # a caller's clock that is ahead buys no time
+        deadline_at_us = asked_at_us + (request.deadline_ms or settings.deadline_ms) * 1_000
         learning = settings.learning_enabled and settings.auto_optimization
         profile = held.profile(scope_of(workflow.name)) if learning else Profile(scope_of(workflow.name))
 
         def estimate(strategy: Strategy) -> Estimate:
             return profile.estimate(self.catalogue, strategy, kind.guess.content_type, kind.band)
 
-        able, excluded = eligible(
-            self.catalogue,
-            Limits(
-                pins=workflow.pins,
-                demanded=request.strategy,
-                sensitivity=request.sensitivity,
-                overrides=held.overrides,
-                graph_off_reason=profile.graph_off.get(kind.guess.content_type),
-                cost_ceiling_usd=settings.cost_ceiling_usd,
-                time_left_ms=(deadline_at_us - now_us) / 1_000,
-            ),
-            estimate,
+        limits = Limits(
+            pins=workflow.pins,
+            demanded=request.strategy,
+            sensitivity=request.sensitivity,
+            overrides=held.overrides,
+            graph_off_reason=profile.graph_off.get(kind.guess.content_type),
+            cost_ceiling_usd=settings.cost_ceiling_usd,
+            time_left_ms=(deadline_at_us - now_us) / 1_000,
         )
+        able, excluded = eligible(self.catalogue, limits, estimate)
+        if not able:
+            # Too late for all is the generator's to say: it knows whether this is a repeat of a request that has ended.
+            able, excluded = eligible(self.catalogue, replace(limits, time_left_ms=math.inf), estimate)
         if not able:
             reasons = "; ".join(dict.fromkeys(reason for _, reason in excluded))
             raise Rejected(f"No strategy may answer: {reasons}.", code=Code.NO_ELIGIBLE_STRATEGY)
@@ -307,6 +307,16 @@ class Planner:
     def _config_hash(self, workflow: Workflow, effective: Effective) -> str:
         parts = (workflow.config_hash, self.catalogue.version, repr(effective.settings), repr(effective.overrides))
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+
+
+def _first_too_long(request: RequestReceived) -> str | None:
+    ids = (("tenant", request.tenant), ("conversation_id", request.conversation_id), ("request_id", request.request_id))
+    documents = (
+        (part, text)
+        for d in request.documents
+        for part, text in (("a document_id", d.document_id), ("a title", d.title))
+    )
+    return next((part for part, text in (*ids, *documents) if len(text) > MAX_ID_CHARACTERS), None)
 
 
 def features(request: RequestReceived, kind: Kind, vector: Vector) -> tuple[float, ...]:

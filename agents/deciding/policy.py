@@ -8,7 +8,8 @@ of the best expected quality.
 
 1. The safe are those whose lower bound q - Z u meets f, and the incumbent while q does. Among them the value is
    v = a log q - b log c - d log l, with (a, b, d) by priority; for ``balanced`` that is quality per cost. The incumbent gets
-   the lead that a challenger has to beat.
+   the lead that a challenger has to beat, and a challenger counts for no more than the incumbent is worth: it gets traffic to
+   be known by, and more only by taking over (``analytics/takeover.py``).
    The exploiting part is a softmax of v / ``VALUE_TEMPERATURE`` over the safe.
 2. Where none is safe, the best one answers: a softmax of -gap / (``GAP_TEMPERATURE`` x the gap's own uncertainty) over all.
 3. The promising are the unsafe ones that would be worth more than the best safe one if they met the floor; each weighs its
@@ -163,13 +164,12 @@ def _softmax(scores: Mapping[str, float]) -> dict[str, float]:
 def _exploit(
     estimates: Mapping[str, Estimate], able: tuple[str, ...], incumbent: str | None, priority: str
 ) -> dict[str, float]:
-    lead = math.log1p(LEAD)
-    return _softmax(
-        {
-            name: (value(estimates[name], priority) + (lead if name == incumbent else 0.0)) / VALUE_TEMPERATURE
-            for name in able
-        }
-    )
+    values = {name: value(estimates[name], priority) for name in able}
+    if incumbent in values:
+        ceiling = values[incumbent]
+        values = {name: min(worth, ceiling) for name, worth in values.items()}
+        values[incumbent] = ceiling + math.log1p(LEAD)
+    return _softmax({name: worth / VALUE_TEMPERATURE for name, worth in values.items()})
 
 
 def _best(estimates: Mapping[str, Estimate]) -> dict[str, float]:

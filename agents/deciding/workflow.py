@@ -13,7 +13,7 @@ import fnmatch
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
@@ -70,14 +70,6 @@ def _one_node(nodes: "tuple[Node, ...]") -> "tuple[Node, ...]":
 def prompt_variables(prompt: str) -> tuple[str, ...]:
     """The names of the variables in a template, in order, each once."""
     return tuple(dict.fromkeys(_VARIABLE.findall(prompt)))
-
-
-def fill_prompt(prompt: str, values: Mapping[str, str]) -> str:
-    """The template with its variables replaced, once: braces inside values stay as they are.
-
-    A variable without a value becomes empty.
-    """
-    return _VARIABLE.sub(lambda found: values.get(found.group(1), ""), prompt)
 
 
 class ContextPins(Stated):

@@ -57,7 +57,7 @@ COMMENT ON COLUMN generations.cost_usd IS 'Price of the call, in US dollars.';
 COMMENT ON COLUMN generations.retrieval_ms IS 'Time to find the passages, in milliseconds.';
 COMMENT ON COLUMN generations.latency_ms IS 'Time of the call with its retries, in milliseconds.';
 COMMENT ON COLUMN generations.code IS 'provider_unavailable, provider_rejected or deadline_exceeded.';
-COMMENT ON COLUMN generations.error IS 'What the provider said, without secrets.';
+COMMENT ON COLUMN generations.error IS 'What the provider said, without secrets; forgotten with the text.';
 COMMENT ON COLUMN generations.partition IS 'Partition of the topic.';
 COMMENT ON COLUMN generations.log_offset IS 'Offset in the partition.';
 COMMENT ON COLUMN generations.logged_at IS 'Kafka''s time of the message, UTC.';

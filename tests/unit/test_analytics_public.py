@@ -12,7 +12,8 @@ import duckdb
 import pytest
 
 from analytics.migrating import FOLDER, migrate, migrations
-from analytics.private_file import transaction
+from analytics.private_file import NAME as PRIVATE
+from analytics.private_file import open_private, transaction
 from analytics.profile_store import (
     forget_orders,
     insert_profiles,
@@ -27,7 +28,18 @@ from analytics.upkeep import GRACE_US, compact, delete_dropped, forget_text, mai
 from schemas import Evidence, LearningResumed, ProfileUpdated, RollbackOrdered
 from streams.deployment import Deployment
 from streams.errors import Unconfigured
-from tests.analytics_events import CODEC, T0_US, Log, ask_public, request, story
+from tests.analytics_events import (
+    CODEC,
+    T0_US,
+    Log,
+    answered,
+    ask_public,
+    failed,
+    generation_failed,
+    request,
+    routed,
+    story,
+)
 
 DAY_US = 24 * 3_600_000_000
 
@@ -149,6 +161,60 @@ def test_text_is_forgotten_when_the_topics_forget_it_and_the_rest_stays(storage:
         (SELECT (question, passages, text, input_tokens) FROM generations) FROM requests""",
     ) == [(None, None, None, None, "customer_support", None, (None, None, None, 10))]
     assert ask_public(storage, "SELECT reward, features FROM outcomes") == [(0.5, [0.25, 0.5])]
+
+
+def test_errors_reasoning_and_sources_are_forgotten_like_other_texts_and_keep_their_types(storage: Storage):
+    plan, lost = routed(request("one")), request("two")
+    storage.take(
+        Log().batch(
+            plan,
+            generation_failed(plan),
+            answered(plan, step=1, sources=("a caller's document",), reasoning="The provider said: it is Ada's."),
+            failed(lost),
+        ),
+        T0_US,
+    )
+    fallback = """SELECT sources, reasoning, step, cost_usd FROM responses WHERE answered"""
+    lost_response = "SELECT error, code, remedy FROM responses WHERE NOT answered"
+    lost_call = "SELECT error, code, tries FROM generations WHERE NOT completed"
+    types = "SELECT * FROM (DESCRIBE responses) UNION ALL FROM (DESCRIBE generations)"
+    assert ask_public(storage, fallback) == [
+        (["a caller's document"], "The provider said: it is Ada's.", 1, 0.002),
+    ]
+    assert ask_public(storage, lost_call) == [("no route", "provider_unavailable", 3)]
+    described = ask_public(storage, types)
+    assert maintain(storage, T0_US + 8 * DAY_US)
+    assert ask_public(storage, fallback) == [(None, None, 1, 0.002)]
+    assert ask_public(storage, lost_response) == [(None, "unknown_workflow", "Use another.")]
+    assert ask_public(storage, lost_call) == [(None, "provider_unavailable", 3)]
+    assert ask_public(storage, types) == described
+    delete_dropped(storage, T0_US + 8 * DAY_US + GRACE_US)
+    left = b"".join(path.read_bytes() for path in storage.folder.rglob("segments/**/*.parquet"))
+    assert b"Ada" not in left
+    assert b"caller" not in left
+
+
+def test_a_file_of_the_first_migration_gets_its_counts_and_forgets_what_it_kept_too_long(tmp_path: Path):
+    older, folder = tmp_path / "older", tmp_path / "analytics"
+    older.mkdir()
+    shutil.copy(FOLDER / "001_storage.sql", older)
+    opened = Storage(tmp_path / "now", "cluster")
+    plan = routed(request("one"))
+    opened.take(Log().batch(*story("one"), generation_failed(plan, step=1)), T0_US)
+    forget_text(opened, T0_US + 8 * DAY_US)
+    counts = "SELECT scope, requests, rated FROM evidence_count"
+    counted = opened.connection.execute(counts).fetchall()
+    open_private(folder, older).close()
+    opened.connection.execute(f"ATTACH '{folder / PRIVATE}' AS old")
+    for table in ("outcome", "segment"):
+        opened.connection.execute(f"INSERT INTO old.{table} BY NAME SELECT * FROM {table}")  # noqa: S608 - names of this test
+    opened.close()
+    connection = open_private(folder)
+    assert counted == [("customer_support", 1, 0)]
+    assert connection.execute(counts).fetchall() == counted
+    with_text = "SELECT event FROM segment WHERE has_text ORDER BY event"
+    assert connection.execute(with_text).fetchall() == [("GenerationFailed",), ("ResponseReady",)]
+    connection.close()
 
 
 def test_a_query_before_anything_was_written_says_what_to_do(tmp_path: Path):

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analytics.intake import read_batch
+from analytics.outcomes import EVIDENCE
 from analytics.private_file import NAME as PRIVATE
 from analytics.storage import Storage
 from streams.errors import Code, Unconfigured
@@ -53,6 +54,10 @@ OUTCOME = """
     SELECT * EXCLUDE (request_key) FROM outcome ORDER BY tenant, conversation_id, request_id
 """
 SUMS = "SELECT * FROM strategy_sums ORDER BY ALL"
+COUNTS = "SELECT scope, requests, rated FROM evidence_count ORDER BY scope"
+COUNTED_ANEW = f"""
+    SELECT scope, count(*), count(*) FILTER (WHERE rated) FROM outcome WHERE {EVIDENCE} GROUP BY scope ORDER BY scope
+"""  # noqa: S608 - the condition of analytics
 
 
 def test_an_outcome_joins_plan_calls_response_and_reward(storage: Storage):
@@ -112,7 +117,9 @@ def test_every_order_of_events_over_batches_gives_the_same_outcome_and_sums(tmp_
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_repeats_and_cuts_into_batches_change_nothing(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):
-    events = [event for name in ("a", "b", "c") for event in story(name)]
+    events = [event for name in ("a", "b") for event in story(name)]
+    events += story("c", profile_scope="other")
+    events.append(rewarded(routed(request("b")), revision=1, reward=1.0, rated=True))
     repeated = data.draw(st.lists(st.sampled_from(events), max_size=10))
     order = data.draw(st.permutations([*events, *repeated]))
     size = data.draw(st.integers(1, 25))
@@ -130,6 +137,7 @@ def test_repeats_and_cuts_into_batches_change_nothing(tmp_path_factory: pytest.T
         assert sum(t.repeats for t in taken) == len(repeated)
         assert asked(opened, OUTCOME) == asked(plain, OUTCOME)
         assert asked(opened, SUMS) == asked(plain, SUMS)
+        assert asked(opened, COUNTS) == [("customer_support", 2, 1), ("other", 1, 0)]
     finally:
         opened.close()
         plain.close()
@@ -178,6 +186,38 @@ def test_a_fallback_and_a_failure_are_counted_with_the_price_of_all_their_calls(
     ) == [("", 1, 0, 1, 0, 0.0), ("premium-semantic", 1, 1, 0, 1, 0.005)]
 
 
+def test_the_evidence_of_a_scope_is_counted_batch_by_batch(storage: Storage):
+    log, plan, lost = Log(), routed(request("one")), request("two")
+    counted = []
+    for batch in (
+        [answered(plan)],  # of a scope, and not rewarded
+        [rewarded(plan)],
+        [plan],  # names the scope that holds
+        [rewarded(plan, revision=1, rated=True)],
+        [failed(lost), rewarded(routed(lost))],  # no answer
+        [rewarded(plan, revision=2, rated=False)],
+    ):
+        storage.take(log.batch(*batch), T0_US)
+        counted.append(asked(storage, COUNTS))
+        assert counted[-1] == asked(storage, COUNTED_ANEW)
+    assert [[count[1:] for count in counts] for counts in counted] == [
+        [],
+        [(1, 0)],
+        [(1, 0)],
+        [(1, 1)],
+        [(1, 1)],
+        [(1, 0)],
+    ]
+
+
+def test_evidence_moves_to_the_scope_of_a_plan_that_comes_after_the_answer(storage: Storage):
+    log, plan = Log(), routed(request("one"))
+    storage.take(log.batch(answered(plan, profile_scope="said"), rewarded(plan)), T0_US)
+    assert asked(storage, COUNTS) == [("said", 1, 0)]
+    storage.take(log.batch(plan), T0_US)
+    assert asked(storage, COUNTS) == asked(storage, COUNTED_ANEW) == [("customer_support", 1, 0)]
+
+
 def test_offsets_advance_with_the_events_and_belong_to_a_cluster(tmp_path: Path):
     opened = Storage(tmp_path, "first")
     opened.take(Log().batch(*story("one")), T0_US)
@@ -215,6 +255,7 @@ def test_after_a_crash_at_any_moment_nothing_counts_twice_or_never(tmp_path: Pat
     again.take(second, T0_US)
     assert asked(again, "SELECT count(*), sum(calls) FROM outcome") == [(2, 2)]
     assert asked(again, "SELECT sum(requests), sum(rewarded) FROM strategy_sums") == [(2, 2)]
+    assert asked(again, COUNTS) == [("customer_support", 2, 0)]
     listed = {s.path for s in again.segments()}
     assert listed == {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.parquet")}
     again.close()

@@ -102,7 +102,13 @@ REFUSED: list[tuple[dict[str, Any], Code, str]] = [
         Code.INVALID_REQUEST,
         "bytes in all; at most 1,310,720",
     ),
-    ({"deadline_ms": 10}, Code.DEADLINE_EXCEEDED, "passed 0.0 s before"),
+    ({"deadline_ms": 3_600_001}, Code.INVALID_REQUEST, "it must be from 1 to 3600000"),
+    ({"conversation_id": "c" * 257}, Code.INVALID_REQUEST, "conversation_id has more than 256 characters"),
+    (
+        {"documents": (GivenDocument(document_id="d" * 257, text="t"),)},
+        Code.INVALID_REQUEST,
+        "a document_id has more than 256 characters",
+    ),
     ({"strategy": "premium-semantic"}, Code.NO_ELIGIBLE_STRATEGY, "the workflow states model: simple"),
 ]
 
@@ -116,6 +122,19 @@ def test_what_cannot_be_answered_is_refused_with_its_code_and_what_is_wrong(fiel
     assert found == code
     assert said in what
     assert len(what) < 2_000
+
+
+def test_a_request_past_its_deadline_is_planned_all_the_same_because_the_generator_knows_whether_it_has_ended():
+    known = planner(workflow())
+    late = known.plan(request(deadline_ms=1), VECTOR, held(), LATER_US)
+    assert late.plan.deadline_at_us < LATER_US
+    assert len(late.plan.candidates) == len(known.catalogue.ids)
+
+
+def test_a_clock_that_is_ahead_buys_no_time():
+    known = planner(workflow())
+    ahead = known.plan(request(occurred_at_us=NOW_US + 10**15), VECTOR, held(), NOW_US)
+    assert ahead.plan.deadline_at_us == NOW_US + 30_000_000
 
 
 def test_a_variable_that_the_prompt_needs_must_be_given():

@@ -106,13 +106,21 @@ def test_of_two_equally_good_safe_strategies_the_cheaper_is_likelier(quality, co
     assert shares["cheap"] > shares["dear"]
 
 
-@pytest.mark.parametrize(("better", "wins"), [(1.09, False), (1.11, True)])
+@pytest.mark.parametrize("better", [1.0, 1.09, 1.11, 2.0, 50.0])
 @pytest.mark.parametrize("by", ["quality", "cost"])
-def test_a_challenger_needs_more_than_a_tenth_more_quality_per_cost(better, wins, by):
-    challenger = estimate(0.82 * better, 1e-6) if by == "quality" else estimate(0.82, 1e-6 / better)
+def test_however_good_a_challenger_gets_less_than_the_incumbent_until_it_took_over(better, by):
+    challenger = estimate(min(1.0, 0.82 * better), 1e-6) if by == "quality" else estimate(0.82, 1e-6 / better)
     believed = {"old": estimate(0.82, 1e-6), "new": challenger}
+    before = decide(believed, incumbent="old", floor=FLOOR, exploration=0.0).probabilities
+    assert 0.2 < before["new"] < before["old"]
+    after = decide(believed, incumbent="new", floor=FLOOR, exploration=0.0).probabilities
+    assert after["new"] > after["old"]
+
+
+def test_a_challenger_that_is_worth_less_gets_less():
+    believed = {"old": estimate(0.82, 1e-6), "near": estimate(0.82, 1.1e-6), "far": estimate(0.82, 2e-6)}
     shares = decide(believed, incumbent="old", floor=FLOOR, exploration=0.0).probabilities
-    assert (shares["new"] > shares["old"]) is wins
+    assert shares["old"] > shares["near"] > shares["far"]
 
 
 def test_an_incumbent_that_is_below_the_floor_does_not_keep_its_traffic():

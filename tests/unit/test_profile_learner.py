@@ -15,6 +15,7 @@ from agents.deciding.governance import GovernanceFile
 from agents.deciding.prior import BANDS
 from analytics.learner import LEAST_SECONDS, MOST_SECONDS, NEW_REWARDS, ProfileLearner
 from analytics.migrating import migrate
+from analytics.outcomes import EVIDENCE
 from analytics.profile_store import insert_profiles
 from schemas import LearningResumed, ProfileUpdated, Record, RollbackOrdered
 from streams.codec import Codec
@@ -83,6 +84,21 @@ class Bench:
         self, *controls: Record, watermark: dict[str, int] | None = None, learner: ProfileLearner | None = None
     ) -> list[ProfileUpdated]:
         """One step as the consumer takes it: orders hold or release first, profiles are inserted in the transaction."""
+        self.count()
+        return self.step_without_news(*controls, watermark=watermark, learner=learner)
+
+    def count(self) -> None:
+        """Count the evidence anew, as the storage keeps it with every batch."""
+        self.connection.execute("DELETE FROM evidence_count")
+        self.connection.execute(f"""
+            INSERT INTO evidence_count
+            SELECT scope, count(*), count(*) FILTER (WHERE rated) FROM outcome WHERE {EVIDENCE} GROUP BY scope
+        """)  # noqa: S608 - the condition of analytics
+
+    def step_without_news(
+        self, *controls: Record, watermark: dict[str, int] | None = None, learner: ProfileLearner | None = None
+    ) -> list[ProfileUpdated]:
+        """A step before which no batch came."""
         self.connection.begin()
         for order in controls:
             scope = order.scope  # type: ignore[attr-defined]
@@ -158,6 +174,31 @@ def test_after_half_a_minute_a_few_rewards_are_enough_and_none_are_not(bench):
     assert bench.step() == []
     bench.outcome()
     assert [each.version for each in bench.step()] == [2]
+
+
+def test_a_step_without_new_evidence_reads_neither_outcomes_nor_profiles(bench):
+    bench.learned()
+    for table in ("outcome", "profile"):
+        bench.connection.execute(f"ALTER TABLE {table} RENAME TO {table}_out_of_reach")
+    bench.now_us += 3_600 * S
+    assert bench.step_without_news() == []
+
+
+def test_evidence_that_was_too_early_is_learned_in_time_though_nothing_more_comes(bench):
+    bench.learned()
+    bench.outcome()
+    bench.now_us += int((MOST_SECONDS - 1) * S)
+    assert bench.step() == []
+    bench.now_us += 2 * S
+    assert [each.version for each in bench.step_without_news()] == [2]
+
+
+def test_a_rollback_is_no_new_evidence(bench):
+    bench.learned(2)
+    bench.step(rollback(1))
+    bench.now_us += 3_600 * S
+    assert bench.step(resumed()) == []
+    assert bench.step(learner=bench.new_learner()) == []
 
 
 def test_a_rating_that_follows_an_automatic_score_is_new_evidence(bench):

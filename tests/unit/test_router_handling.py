@@ -34,7 +34,6 @@ def test_a_repeated_request_gets_the_same_event_id_and_the_same_strategy():
         ({"message": ""}, Code.EMPTY_MESSAGE),
         ({"message": "x" * (MAX_MESSAGE_CHARACTERS + 1)}, Code.MESSAGE_TOO_LONG),
         ({"priority": "none"}, Code.INVALID_REQUEST),
-        ({"deadline_ms": 1}, Code.DEADLINE_EXCEEDED),
     ],
 )
 def test_a_request_that_cannot_be_answered_ends_with_its_code_and_a_remedy(fields, code):
