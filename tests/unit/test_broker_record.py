@@ -13,7 +13,7 @@ from infra import processes
 from infra.broker_record import BrokerRecord, read_record, record_path, settle, stop_strays, write_record
 from infra.errors import BrokerInUse
 
-_SLEEPER = "import sys; sys.stdin.read()"
+_SLEEPER = "import sys; print(flush=True); sys.stdin.read()"
 
 
 @pytest.fixture
@@ -35,7 +35,10 @@ def record(tmp_path):
 def stray(tmp_path):
     """A process that looks like a broker on our folder."""
     home = tmp_path / "kafka" / "broker"
-    process = subprocess.Popen([sys.executable, "-c", _SLEEPER, str(home / "server.properties")], stdin=subprocess.PIPE)
+    command = [sys.executable, "-c", _SLEEPER, str(home / "server.properties")]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()  # it runs: before that its command line may still be empty
     yield process
     process.kill()
     process.communicate()
