@@ -6,6 +6,9 @@ In: ``RequestRouted`` from ``routing``; every override from ``controls``, read w
 asked to stream. Keeps the ends of requests and what conversations have cost (``agents.answering.remembered``) in one
 table of the app. Fails with the broker's errors; the event then comes again.
 
+Whatever happens, a request that was accepted ends in one terminal response: what cannot be published is never kept, a
+kept end that cannot be published all the same is replaced, and a request that is given up is kept as ended and paid.
+
 A request that is being answered is answered once, however often its plan comes meanwhile; the first plan holds. Its
 generations and its response are kept, then published, at its end: a crash before leaves no trace but pieces.
 """
@@ -13,11 +16,15 @@ generations and its response are kept, then published, at its end: a crash befor
 import asyncio
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
+import msgspec
+from aiokafka.errors import MessageSizeTooLargeError
 from faust.types import AppT
 
-from agents.answering.carrying_out import Means, carry_out, response_failed
+from agents.answering.carrying_out import Means, carry_out
+from agents.answering.ending import response_failed
 from agents.answering.library import Library
 from agents.answering.pieces import Pieces
 from agents.answering.provider import Provider
@@ -31,7 +38,7 @@ from agents.loading.reading import load_catalogue, load_settings
 from schemas import ChunkGenerated, LearningResumed, OverrideSet, Record, RequestRouted, RollbackOrdered
 from streams.delivery import Origin
 from streams.deployment import ROOT, Deployment
-from streams.errors import Code, Unconfigured, Undecodable, Undeliverable
+from streams.errors import Code, PenstockError, Unconfigured, Undecodable, Undeliverable
 from streams.kept import KeptTable, Ownership
 from streams.outbox import Outbox
 from streams.stage import Stage
@@ -39,6 +46,9 @@ from streams.topics import ENDED
 
 UNCLAIMED_KEPT = 1_000
 """Outcomes whose partition was taken away before they were kept: they wait here for their event to come again."""
+NEVER_PUBLISHED = (PenstockError, msgspec.MsgspecError, MessageSizeTooLargeError, TypeError, ValueError)
+"""What a kept end that no broker will ever have raises; any other error passes, and the same end is tried again."""
+GIVEN_UP = "The request could not be answered."
 
 
 class Holding(Protocol):
@@ -65,6 +75,7 @@ class Generator:
         self._means = means
         self._spending = Spending(remembered.spent_usd)
         self._running: dict[Identity, asyncio.Future[Finished | Outcome]] = {}
+        self._paid_in_vain_usd: dict[Identity, float] = {}
 
     async def handle(self, event: Record) -> None:
         """Answer a request, or send its answer again."""
@@ -89,13 +100,27 @@ class Generator:
         """End a request that failed for a reason that nobody foresaw; it is in the dead letters too."""
         if not isinstance(event, RequestRouted):
             return
-        finished = self._remembered.finished(_identity(event))
-        if finished is not None:
-            await self._publish(_identity(event), finished)
-            return
-        said = "The request could not be answered."
-        failed = response_failed(event, Code.INTERNAL_ERROR, said, now_us=self._means.clock())
-        await self._outbox.publish("responses", failed)
+        identity = _identity(event)
+        try:
+            finished = self._remembered.finished(identity) or await self._end(event, identity)
+            if finished is not None:
+                await self._publish(identity, finished)
+        except NEVER_PUBLISHED:
+            finished = await self._keep(identity, self._given_up(event, identity), instead=True)
+            if finished is not None:
+                await self._publish(identity, finished)
+
+    async def _end(self, event: RequestRouted, identity: Identity) -> Finished | None:
+        """Keep how a request that is given up ends: as another delivery of it did, else without an answer."""
+        running = self._running.get(identity)
+        result = self._given_up(event, identity) if running is None else await asyncio.shield(running)
+        return result if isinstance(result, Finished) else await self._keep(identity, result)
+
+    def _given_up(self, event: RequestRouted, identity: Identity) -> Outcome:
+        cost_usd = self._paid_in_vain_usd.get(identity, 0.0)
+        now_us = self._means.clock()
+        failed = response_failed(event, Code.INTERNAL_ERROR, GIVEN_UP, cost_usd=cost_usd, now_us=now_us)
+        return Outcome((), failed, 0.0)  # `_keep` counts what was paid in vain, whatever the end
 
     async def _lead(self, routed: RequestRouted, identity: Identity) -> Finished | None:
         running: asyncio.Future[Finished | Outcome] = asyncio.get_running_loop().create_future()
@@ -104,6 +129,9 @@ class Generator:
             try:
                 outcome = await carry_out(routed, self._means, allowance, self._pieces(routed))
             except BaseException:
+                paid_usd = self._paid_in_vain_usd.get(identity, 0.0) + allowance.paid_usd
+                if paid_usd > 0:
+                    self._paid_in_vain_usd[identity] = paid_usd
                 del self._running[identity]
                 running.set_exception(EndedWithoutOutcome())
                 running.exception()  # nobody may be waiting
@@ -115,12 +143,20 @@ class Generator:
                 running.set_result(result)
         return result if isinstance(result, Finished) else None
 
-    async def _keep(self, identity: Identity, outcome: Outcome) -> Finished | None:
-        """Keep an outcome; None where the partition is another worker's now, which gets the event again and publishes."""
+    async def _keep(self, identity: Identity, outcome: Outcome, *, instead: bool = False) -> Finished | None:
+        """Keep an outcome; None where the partition is another worker's now, which gets the event again and publishes.
+
+        What failed attempts paid is counted with it. ``instead``: of an end that was kept before.
+        """
         if not await self._ownership.is_ours():
             self._forget_oldest_unclaimed()
             return None
-        finished = self._remembered.finished(identity) or await self._remembered.finish(identity, outcome)
+        finished = None if instead else self._remembered.finished(identity)
+        if finished is None:
+            in_vain_usd = self._paid_in_vain_usd.get(identity, 0.0)
+            counted = replace(outcome, cost_usd=outcome.cost_usd + in_vain_usd)
+            finished = await self._remembered.finish(identity, counted)
+        self._paid_in_vain_usd.pop(identity, None)
         self._running.pop(identity, None)
         return finished
 

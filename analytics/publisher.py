@@ -14,7 +14,7 @@ from schemas import Record
 from streams.codec import Codec
 from streams.deployment import Deployment
 from streams.errors import PenstockError, UndeclaredTopic
-from streams.topics import MAX_MESSAGE_BYTES, key_of, may_write
+from streams.topics import LETTER_BYTES, key_of, may_write
 
 ROLE = "analytics"
 _POLL_S = 0.1
@@ -39,7 +39,7 @@ class Publisher:
                 "acks": "all",
                 "partitioner": "murmur2_random",  # as aiokafka puts keys
                 "linger.ms": 5,
-                "message.max.bytes": MAX_MESSAGE_BYTES,
+                "message.max.bytes": LETTER_BYTES,
             }
         )
 

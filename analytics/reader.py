@@ -22,7 +22,7 @@ from analytics.intake import Message
 from streams.deployment import Deployment
 from streams.errors import Unconfigured
 from streams.logs import logger
-from streams.topics import read_by
+from streams.topics import LETTER_BYTES, read_by
 
 LARGEST_BATCH = 5_000
 LARGEST_BATCH_BYTES = 64 * 1024 * 1024
@@ -62,7 +62,7 @@ class Reader:
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "earliest",
                 "queued.max.messages.kbytes": 65_536,
-                "fetch.message.max.bytes": 4_194_304,
+                "fetch.message.max.bytes": LETTER_BYTES,
                 "error_cb": self._lost_contact,
                 "logger": _Silent(),
             }

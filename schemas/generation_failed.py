@@ -25,7 +25,7 @@ class GenerationFailed(Record, frozen=True, kw_only=True):
     provider: str
     """The provider's name."""
     code: str
-    """provider_unavailable, provider_rejected or deadline_exceeded."""
+    """provider_unavailable, provider_rejected, deadline_exceeded or internal_error (finding the passages failed)."""
     error: str
     """What the provider said, without secrets."""
     cost_usd: float = 0.0

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from streams.deployment import Deployment
 from streams.errors import Unconfigured
-from streams.topics import MAX_MESSAGE_BYTES, TABLES, TOPICS, Table, Topic
+from streams.topics import TABLES, TOPICS, Table, Topic
 
 TIMEOUT_S = 20.0
 _ALREADY_EXISTS = 36
@@ -21,7 +21,7 @@ _METADATA_PAUSE_S = 0.05
 
 def configuration_of(topic: Topic | Table) -> dict[str, str]:
     """Give the broker's configuration of a topic, or of a table's changelog."""
-    configuration = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    configuration = {"max.message.bytes": str(topic.max_message_bytes)}
     retention_ms = "-1" if topic.retention is None else str(int(topic.retention.total_seconds() * 1000))
     if isinstance(topic, Table):
         configuration["cleanup.policy"] = "compact" if topic.retention is None else "compact,delete"

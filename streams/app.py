@@ -11,7 +11,7 @@ from faust.types import AppT
 
 from streams.committing import App
 from streams.deployment import Deployment
-from streams.topics import MAX_MESSAGE_BYTES
+from streams.topics import LETTER_BYTES
 
 
 def group_of(role: str, deployment: Deployment) -> str:
@@ -42,8 +42,8 @@ def build_app(
         broker_heartbeat_interval=deployment.session_timeout_s / 4,
         broker_request_timeout=max(40.0, deployment.session_timeout_s + 5),
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=MAX_MESSAGE_BYTES,
-        producer_max_request_size=MAX_MESSAGE_BYTES,
+        consumer_max_fetch_size=LETTER_BYTES,
+        producer_max_request_size=LETTER_BYTES,
         producer_compression_type="gzip" if deployment.compress else None,
         producer_acks=-1,
         stream_wait_empty=False,

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -34,13 +35,21 @@ from streams.delivery import Clock, wall_clock_us
 from streams.deployment import Deployment
 from streams.errors import Undecodable
 from streams.identity import event_id
-from streams.topics import MAX_MESSAGE_BYTES, key_of
+from streams.topics import LETTER_BYTES, key_of
 
 Response = ResponseReady | ResponseFailed
 Identity = tuple[str, str, str]
 """(tenant, conversation, request id)."""
 
 DEFAULT_WAIT_S = 60.0
+
+
+@dataclass
+class _Waiting:
+    """A request whose answer is waited for, by everyone who asked for it through this client."""
+
+    answer: asyncio.Future[Response]
+    waiters: int = 0
 
 
 def identity_of(event: Any) -> Identity:
@@ -64,7 +73,7 @@ class Client:
         self._new_id = new_id
         self._on_chunk = on_chunk
         self.codec = Codec()
-        self._waiting: dict[Identity, asyncio.Future[Response]] = {}
+        self._waiting: dict[Identity, _Waiting] = {}
         self._producer: AIOKafkaProducer | None = None
         self._consumer: AIOKafkaConsumer | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -72,7 +81,7 @@ class Client:
     async def __aenter__(self) -> Self:
         servers = self._deployment.bootstrap()
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=servers, acks="all", max_request_size=MAX_MESSAGE_BYTES, linger_ms=0
+            bootstrap_servers=servers, acks="all", max_request_size=LETTER_BYTES, linger_ms=0
         )
         names = [self._deployment.topic("responses")]
         if self._on_chunk is not None:
@@ -84,7 +93,7 @@ class Client:
             enable_auto_commit=False,
             auto_offset_reset="latest",
             fetch_max_wait_ms=100,
-            max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
+            max_partition_fetch_bytes=LETTER_BYTES,
         )
         await self._producer.start()
         await self._consumer.start()
@@ -151,14 +160,20 @@ class Client:
         )
 
     async def answer_to(self, request: RequestReceived, *, within_s: float = DEFAULT_WAIT_S) -> Response:
-        """Publish a request and wait for its terminal response."""
-        waiting: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self._waiting[identity_of(request)] = waiting
+        """Publish a request and wait for its terminal response; who waits for the same request shares it."""
+        identity = identity_of(request)
+        waiting = self._waiting.get(identity)
+        if waiting is None:
+            waiting = self._waiting[identity] = _Waiting(asyncio.get_running_loop().create_future())
+        waiting.waiters += 1
         try:
             await self.publish("requests", request)
-            return await asyncio.wait_for(waiting, within_s)
+            # One who is tired of waiting must not take the answer from the others.
+            return await asyncio.wait_for(asyncio.shield(waiting.answer), within_s)
         finally:
-            self._waiting.pop(identity_of(request), None)
+            waiting.waiters -= 1
+            if not waiting.waiters:
+                del self._waiting[identity]
 
     async def ask(self, workflow: str, message: str, *, within_s: float = DEFAULT_WAIT_S, **fields: Any) -> Response:
         """Ask and wait; ``fields`` as for ``request``."""
@@ -221,7 +236,7 @@ class Client:
                             self._on_chunk(event)
                     elif isinstance(event, ResponseReady | ResponseFailed):
                         waiting = self._waiting.get(identity_of(event))
-                        if waiting is not None and not waiting.done():
-                            waiting.set_result(event)
+                        if waiting is not None and not waiting.answer.done():
+                            waiting.answer.set_result(event)
             except KafkaError:
                 await asyncio.sleep(0.5)

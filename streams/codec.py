@@ -18,7 +18,7 @@ import schemas
 from schemas import EVENTS, DeadLettered, Record
 from schemas.generate import snake
 from streams.errors import Code, Undecodable
-from streams.topics import MAX_EVENT_BYTES, MAX_MESSAGE_BYTES
+from streams.topics import LETTER_BYTES, MAX_EVENT_BYTES
 
 MARKER = b"\xc3\x01"
 HEADER_BYTES = 10
@@ -79,7 +79,7 @@ class Codec:
         if not raw:
             raise Undecodable("The message is empty.", code=Code.NOT_AVRO)
         known = self._readers.get(raw[2:HEADER_BYTES]) if raw[:2] == MARKER else None
-        most = MAX_MESSAGE_BYTES if known is not None and known.event is DeadLettered else MAX_EVENT_BYTES
+        most = LETTER_BYTES if known is not None and known.event is DeadLettered else MAX_EVENT_BYTES
         if len(raw) > most:  # a dead letter may be larger: it carries what was too large
             raise Undecodable(
                 f"The message has {len(raw):,} bytes; at most {most:,} are an event.", code=Code.OVERSIZED

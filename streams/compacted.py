@@ -16,7 +16,7 @@ from streams.codec import Codec
 from streams.delivery import Origin
 from streams.errors import Code, Undecodable
 from streams.logs import logger
-from streams.topics import MAX_MESSAGE_BYTES, TOPICS
+from streams.topics import LETTER_BYTES, TOPICS
 
 RECONNECT_PAUSE_S = 1.0
 METADATA_PAUSE_S = 0.05
@@ -66,7 +66,7 @@ class CompactedReader:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=100,
-            max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
+            max_partition_fetch_bytes=LETTER_BYTES,
         )
         await consumer.start()
         try:

@@ -10,6 +10,8 @@ In: raw messages of one topic. For each, in phases:
 
 Out: whatever the handler publishes, and ``DeadLettered``. Keeps counters. The operator's trap: a handler is called again after a
 crash or a rebalance, so it must recognise a repeat by the event's id.
+
+Of an exception that is no ``PenstockError`` neither the logs nor the letters repeat the message: it may quote a user's text.
 """
 
 import asyncio
@@ -22,9 +24,9 @@ from schemas import DeadLettered, Record
 from streams.codec import Codec
 from streams.errors import Code, PenstockError, Undecodable, Undeliverable
 from streams.identity import event_id
-from streams.logs import logger
+from streams.logs import described, logger, trail
 from streams.outbox import Outbox
-from streams.topics import TOPICS
+from streams.topics import MAX_MESSAGE_BYTES, TOPICS
 
 ATTEMPTS = 3
 FIRST_PAUSE_S = 0.1
@@ -122,8 +124,8 @@ class Delivery:
                     offset=origin.offset,
                     event_id=event.event_id,
                     attempt=attempt,
-                    error=f"{type(error).__name__}: {error}",
-                    exc_info=attempt == ATTEMPTS,
+                    error=described(error),
+                    raised_through=trail(error),
                 )
                 if attempt == ATTEMPTS:
                     await self.dead_letter(origin, error, attempts=attempt)
@@ -139,9 +141,13 @@ class Delivery:
     async def dead_letter(self, origin: Origin, error: Exception, *, attempts: int) -> None:
         """Put a message into the role's dead letters; tries until the broker has it."""
         code = error.code if isinstance(error, PenstockError) else Code.HANDLER_FAILED
-        what = str(error) if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
+        what = described(error)
         # Half a surrogate pair has no bytes on the wire: such a letter could never be delivered.
         what = what.encode("utf-8", "backslashreplace").decode("utf-8")
+        bytes_in_all = len(origin.key or b"") + len(origin.value or b"")
+        fits = bytes_in_all <= MAX_MESSAGE_BYTES
+        if not fits:  # it came compressed; as it is, no topic takes it
+            what = f"Left where it is: {bytes_in_all:,} bytes are more than a dead letter can carry. {what}"
         letter = DeadLettered(
             event_id=event_id("DeadLettered", self.role, origin.topic, str(origin.partition), str(origin.offset)),
             occurred_at_us=self._clock(),
@@ -149,8 +155,8 @@ class Delivery:
             topic=origin.topic,
             partition=origin.partition,
             offset=origin.offset,
-            key=origin.key,
-            value=origin.value,
+            key=origin.key if fits else None,
+            value=origin.value if fits else None,
             code=str(code),
             error=what[:2_000],
             attempts=attempts,
@@ -170,7 +176,7 @@ class Delivery:
             try:
                 await attempt()
             except Exception as failure:  # noqa: BLE001 - the broker is away; holding the event is the only safe thing
-                self._log.error(what, error=f"{type(failure).__name__}: {failure}")
+                self._log.error(what, error=described(failure))
                 await self._pause(DEAD_LETTER_PAUSE_S)
             else:
                 return

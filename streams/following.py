@@ -18,7 +18,7 @@ from schemas import Record
 from streams.codec import Codec
 from streams.deployment import Deployment
 from streams.errors import Unconfigured, Undecodable
-from streams.topics import MAX_MESSAGE_BYTES
+from streams.topics import LETTER_BYTES
 
 Spot = tuple[str, int]
 """(topic without prefix, partition)."""
@@ -79,7 +79,7 @@ class KafkaLog:
             "enable.partition.eof": False,
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": 100,
-            "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+            "fetch.message.max.bytes": LETTER_BYTES,
             "log_level": 0,
             "error_cb": lambda _: None,  # a broker that is away shows in the calls themselves
         }

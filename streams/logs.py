@@ -6,11 +6,15 @@ In: a level. Out: lines on standard error. Keeps structlog's configuration of th
 
 import logging
 import sys
+import traceback
 from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 
+from streams.errors import PenstockError
+
+OURS = frozenset({"agents", "analytics", "infra", "schemas", "streams"})
 _NEVER = frozenset(
     {
         "message",
@@ -24,6 +28,7 @@ _NEVER = frozenset(
         "value",
     }
 )
+_MOST_CAUSES = 5
 
 
 def _without_texts(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -65,3 +70,29 @@ def configure(level: str = "INFO") -> None:
 def logger(**bound: Any) -> Any:
     """Give a logger that carries ``bound`` in every line."""
     return structlog.get_logger(**bound)
+
+
+def described(error: BaseException) -> str:
+    """Say what an exception is without anything that it may quote.
+
+    A ``PenstockError`` keeps its sentence. Of any other only its type, those of its causes, and the innermost place of
+    ours that it came through are told: what a library says may hold a user's text.
+    """
+    if isinstance(error, PenstockError):
+        return str(error)
+    types = [type(error).__name__]
+    cause = error.__cause__
+    while cause is not None and len(types) < _MOST_CAUSES:
+        types.append(type(cause).__name__)
+        cause = cause.__cause__
+    said = " from ".join(types)
+    places = [place for place in trail(error) if place.partition(".")[0].partition(":")[0] in OURS]
+    return f"{said} in {places[-1]}" if places else said
+
+
+def trail(error: BaseException) -> list[str]:
+    """Give the places that an exception came through, outermost first: module:function:line, and nothing of their values."""
+    return [
+        f"{frame.f_globals.get('__name__', '?')}:{frame.f_code.co_qualname}:{line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]

@@ -55,6 +55,7 @@ class Stage:
         self._preparing = asyncio.Lock()
         self._counters: dict[str, float] = {}
         self._sequence = 0
+        self._started_us = clock()
         self._reported: dict[str, float] = {}
         self.app.on_partitions_assigned.connect(self._on_assigned, weak=False)
         self.app.timer(interval=REPORT_INTERVAL_S, name=f"{role}-report")(self._report)
@@ -175,7 +176,8 @@ class Stage:
         self._reported = totals
         worker = f"{self.deployment.worker}:{os.getpid()}"
         event = StageMeasured(
-            event_id=event_id("StageMeasured", self.role, worker, str(self._sequence)),
+            # In a container the process id is the same after a restart; the start's time is not.
+            event_id=event_id("StageMeasured", self.role, worker, str(self._started_us), str(self._sequence)),
             occurred_at_us=self.clock(),
             stage=self.role,
             worker=worker,

@@ -38,6 +38,10 @@ MAX_EVENT_BYTES = 3 * 512 * 1024
 """A larger event is dead-lettered as oversized: 1.5 MiB."""
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """What the topics themselves let through, so that an oversized event still fits into the dead letters: 4 MiB."""
+LETTER_BYTES = MAX_MESSAGE_BYTES + 64 * 1024
+"""What the dead letters' topics let through, producers send and readers fetch: a whole message, and what is said of it."""
+LONGEST_LETTER_KEY_BYTES = 4 * 1024
+"""A longer key is in its dead letter, but not the letter's key too: it would not fit twice."""
 
 _TEXT = timedelta(days=7)
 _NUMBERS = timedelta(days=30)
@@ -56,6 +60,11 @@ class Topic:
     retention: timedelta | None
     holds: str
     compacted: bool = False
+
+    @property
+    def max_message_bytes(self) -> int:
+        """The largest message that it lets through."""
+        return LETTER_BYTES if DeadLettered in self.events else MAX_MESSAGE_BYTES
 
     @property
     def partitioned_by_conversation(self) -> bool:
@@ -197,6 +206,11 @@ class Table:
     holds: str
 
     @property
+    def max_message_bytes(self) -> int:
+        """The largest entry that its changelog lets through."""
+        return MAX_MESSAGE_BYTES
+
+    @property
     def partitioned_by_conversation(self) -> bool:
         """Always: a table has as many partitions as the topics that it is written from."""
         return True
@@ -243,5 +257,5 @@ def key_of(topic: str, event: Record) -> bytes:
             key = event.stage  # type: ignore[attr-defined]
         case "as was":
             raw: bytes | None = event.key  # type: ignore[attr-defined]
-            return raw or b""
+            return raw if raw is not None and len(raw) <= LONGEST_LETTER_KEY_BYTES else b""
     return key.encode("utf-8", "surrogatepass")

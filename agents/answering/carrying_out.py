@@ -2,13 +2,13 @@
 
 In: a routed request and the means (provider, library, clock, pause, chance). Out: an ``Outcome``: one generation event
 for each step that called a provider, and the terminal response. Keeps nothing; publishes nothing but pieces. Fails with
-nothing that a provider does: whatever that is, there is exactly one terminal response. An error of ours leaves as it
-is.
+nothing that a provider or a search does: whatever that is, there is exactly one terminal response.
 
 1. The next open step that the conversation's ceiling still allows is taken; without ``plan.fallback`` there is only the first.
 2. It gets the time to the deadline, or 60 % of it where another step could follow; retrieval, then at most three tries, with
    pauses that double from 0.25 s to 4 s or as long as the provider asks. Where the pause does not fit, the step is over.
-3. A step that was rejected, or had its tries, is closed. One whose provider could not be reached stays open: after the last
+3. A step that was rejected, or had its tries, is closed; so is one that an error of ours ended (internal_error): an
+   exception here would have what was paid already paid again. One whose provider could not be reached stays open: after the last
    step the round begins again, until the deadline.
 """
 
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from agents.answering.ending import response_failed, response_id
 from agents.answering.library import Found
 from agents.answering.pieces import Pieces
 from agents.answering.prompt import Message, UnknownVariable, build_messages, fill
@@ -27,13 +28,13 @@ from schemas import (
     GenerationFailed,
     RequestReceived,
     RequestRouted,
-    ResponseFailed,
     ResponseReady,
     Step,
     UsedPassage,
 )
-from streams.errors import RESPONSE_CODES, Code
+from streams.errors import Code
 from streams.identity import event_id
+from streams.logs import described, logger, trail
 
 TRIES = 3
 FIRST_PAUSE_S = 0.25
@@ -42,7 +43,13 @@ SHARE_WITH_ALTERNATIVE = 0.6
 """The share of the remaining time that a step may take while another could still follow."""
 ESTIMATED = "The provider reported no usage; its price is an estimate."
 
-_CODES = {"timed_out": Code.DEADLINE_EXCEEDED, "rejected": Code.PROVIDER_REJECTED}
+LOOK_INTO_THE_LOG = "The generator's log has the cause: look for `step_failed` with the request's id."
+
+_CODES = {
+    "timed_out": Code.DEADLINE_EXCEEDED,
+    "rejected": Code.PROVIDER_REJECTED,
+    "internal": Code.INTERNAL_ERROR,
+}
 
 
 class Call(Protocol):
@@ -99,6 +106,8 @@ class _Course:
     @property
     def why_not(self) -> str:
         """Why it did not answer, as a fragment."""
+        if self.failure is not None and self.failure.kind == "internal":
+            return f"failed ({self.failure.error})"
         if self.failure is not None:
             return f"gave no answer ({self.failure.error.rstrip('.')})"
         return "would have passed the cost ceiling" if self.unaffordable else "was not tried"
@@ -147,6 +156,9 @@ class _Run:
             paid_before_usd = course.cost_usd
             try:
                 answer = await self._step(course, question, tries, last=place == len(waiting) - 1)
+            except Exception as error:  # noqa: BLE001 - see the module: nothing may be paid again for it
+                answer = None
+                self._broke(course, error)
             finally:
                 self.allowance.settle(course.expected_usd, course.cost_usd - paid_before_usd)
             if answer is not None:
@@ -183,6 +195,20 @@ class _Run:
             self.means.count("call_failures_total")
         return None
 
+    def _broke(self, course: _Course, error: Exception) -> None:
+        course.failure = CallFailed("internal", described(error))
+        course.ended_us = self.means.clock()
+        course.closed = True
+        if course.tries:
+            self.means.count("call_failures_total")
+        logger(part="carrying_out").error(
+            "step_failed",
+            request_id=self.routed.request.request_id,
+            strategy=course.step.strategy,
+            error=course.failure.error,
+            raised_through=trail(error),
+        )
+
     async def _try(self, course: _Course, messages: Sequence[Message], left_s: float) -> Answer:
         course.tries += 1
         self.means.count("calls_total")
@@ -193,9 +219,9 @@ class _Run:
         on_piece = partial(pieces.take, course.index) if pieces is not None and streamed else None
         step = course.step
         answer = await self.means.call(step.provider, step.model, messages, timeout_s=left_s, on_piece=on_piece)
+        course.cost_usd += answer.cost_usd
         if pieces is not None and streamed:
             await pieces.flush()
-        course.cost_usd += answer.cost_usd
         course.ended_us = self.means.clock()
         return answer
 
@@ -217,7 +243,7 @@ class _Run:
                 )
             return Code.DEADLINE_EXCEEDED, "The deadline passed before a model could be called."
         codes = [_code_of(course.failure) for course in tried if course.failure is not None]
-        order = (Code.PROVIDER_UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.PROVIDER_REJECTED)
+        order = (Code.PROVIDER_UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.PROVIDER_REJECTED, Code.INTERNAL_ERROR)
         said = "; ".join(f"{course.step.strategy} {course.why_not}" for course in self.courses)
         return next(code for code in order if code in codes), f"{said}."
 
@@ -285,7 +311,9 @@ class _Run:
     def _failed(self, code: Code, error: str) -> Outcome:
         failed = self._failures()
         cost_usd = sum(event.cost_usd for event in failed)
-        response = response_failed(self.routed, code, error, cost_usd=cost_usd, now_us=self.means.clock())
+        remedy = LOOK_INTO_THE_LOG if code is Code.INTERNAL_ERROR else ""
+        now_us = self.means.clock()
+        response = response_failed(self.routed, code, error, remedy=remedy, cost_usd=cost_usd, now_us=now_us)
         return Outcome(failed, response, cost_usd)
 
     def _failures(self, but: _Course | None = None) -> tuple[GenerationFailed, ...]:
@@ -309,37 +337,11 @@ class _Run:
                 latency_ms=_ms(course.begun_us, course.ended_us),
             )
             for course in self.courses
-            if course is not but and course.failure is not None
+            if course is not but and course.failure is not None and course.tries
         )
 
     def _generation_id(self, course: _Course) -> str:
         return event_id("Generation", self.routed.event_id, str(course.index))
-
-
-def response_id(request: RequestReceived) -> str:
-    """Give the event id of a request's terminal response, whichever it is."""
-    return event_id("Response", request.tenant, request.conversation_id, request.request_id)
-
-
-def response_failed(
-    routed: RequestRouted, code: Code, error: str, *, cost_usd: float = 0.0, now_us: int
-) -> ResponseFailed:
-    """The terminal response of a request that got no answer."""
-    request = routed.request
-    return ResponseFailed(
-        event_id=response_id(request),
-        occurred_at_us=now_us,
-        tenant=request.tenant,
-        conversation_id=request.conversation_id,
-        request_id=request.request_id,
-        workflow=request.workflow,
-        code=str(code),
-        error=error,
-        remedy=RESPONSE_CODES[code].remedy,
-        routing_id=routed.event_id,
-        cost_usd=cost_usd,
-        latency_ms=_ms(request.occurred_at_us, now_us),
-    )
 
 
 def _code_of(failure: CallFailed) -> Code:

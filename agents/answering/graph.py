@@ -5,7 +5,8 @@ link targets. Fails: never. Pure.
 
 An entity is a code span, an identifier with `_`, `-`, `.` or `/` inside, a CamelCase word, or a run
 of capitalised words. Two passages are neighbours where they share an entity that is rare (it says
-something), or where one links to the other's document or section.
+something), or where one links to the other's document or section; of a section with many passages,
+to the first 12.
 """
 
 import math
@@ -17,13 +18,15 @@ from agents.answering import Passage
 
 LINK_WEIGHT = 3.0
 RARE_AT_MOST = 12
+LINKED_AT_MOST = 12
 SHORTEST_NAME = 3
 
 _CODE_SPAN = re.compile(r"`([^`\n]{2,60})`")
 _IDENTIFIER = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:[_\-./][A-Za-z0-9]+)+\b")
 _CAMEL_CASE = re.compile(r"\b[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]+)+\b")
 _CAPITALISED = re.compile(r"\b[A-Z][a-zA-Z0-9]+(?: [A-Z][a-zA-Z0-9]+)+\b")
-_LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
+# From the `]` on: what stands in the brackets does not matter, and no two tries read the same characters.
+_LINK = re.compile(r"\]\(([^()\s]+)\)")
 _NOT_ANCHOR = re.compile(r"[^\w\- ]")
 
 
@@ -93,11 +96,11 @@ def _link_targets(passages: Sequence[Passage]) -> list[list[int]]:
     targets: list[list[int]] = []
     for passage in passages:
         found: list[int] = []
-        for target in _LINK.findall(passage.text):
+        for target in dict.fromkeys(_LINK.findall(passage.text)):
             path, _, fragment = target.partition("#")
             document_id = _resolve(passage.document_id, path) if path else passage.document_id
             whole = by_section.get((document_id, fragment), [])
-            found.extend(whole if fragment else whole[:1])
+            found.extend(whole[: LINKED_AT_MOST if fragment else 1])
         targets.append(list(dict.fromkeys(found)))
     return targets
 
@@ -107,7 +110,7 @@ def _resolve(document_id: str, path: str) -> str:
     parts = document_id.split("/")[:-1]
     for part in path.split("/"):
         if part == "..":
-            parts = parts[:-1]
+            del parts[-1:]
         elif part not in {"", "."}:
             parts.append(part)
     return "/".join(parts)

@@ -2,9 +2,11 @@
 
 In: folders by source name; then a request and a step. Out: the passages for the model, and how long finding them took.
 Keeps an index for each combination of sources, read again in the background when files changed, looked at every 30 s at
-most; and small indexes of the requests' own documents by their content. Fails with ``SourceUnreadable`` where a source
-cannot be read the first time (later the old index goes on answering, and the reason is logged) and ``UnknownSource``
-for a name that the settings do not have.
+most; and indexes of the requests' own documents by their content, one for each retrieval asked for, the newest up to
+4 MiB of documents and 16,384 passages in all: what exceeds that alone is let go after its search. Fails with
+``SourceUnreadable`` where a source's folder cannot be listed the first time (later the old index goes on answering, and
+the reason is logged) and ``UnknownSource`` for a name that the settings do not have. A file that cannot be read is
+logged with its reason and left out; what was read of it before stays.
 
 Searching is a few milliseconds of CPU, so it happens in threads; the event loop stays free. A document's id is
 ``SOURCE/PATH``.
@@ -31,12 +33,14 @@ from schemas import GivenDocument, RequestReceived, Step
 from streams.logs import logger
 
 LOOK_AGAIN_S = 30.0
-OWN_INDEXES_KEPT = 32
+OWN_BYTES_KEPT = 4 * 1024 * 1024
+OWN_PASSAGES_KEPT = 16_384
 THREADS = 4
 
 T = TypeVar("T")
 Sources = tuple[str, ...]
 Signature = tuple[tuple[str, int, int], ...]
+OwnKey = tuple[bytes, str, int | None]
 
 
 class UnknownSource(LookupError):
@@ -53,6 +57,15 @@ class Found:
 
     passages: tuple[Passage, ...]
     retrieval_ms: float
+
+
+@dataclass
+class _Own:
+    """An index of a request's own documents; `passages` is 0 until it was made."""
+
+    base: KnowledgeBase
+    size_bytes: int
+    passages: int = 0
 
 
 @dataclass
@@ -73,19 +86,20 @@ class Library:
         self._clock = clock
         self._shelves: dict[Sources, _Shelf] = {}
         self._opening: dict[Sources, asyncio.Task[_Shelf]] = {}
-        self._own: OrderedDict[bytes, KnowledgeBase] = OrderedDict()
+        self._own: OrderedDict[OwnKey, _Own] = OrderedDict()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="library")
         self._log = logger(part="library")
 
     async def search(self, request: RequestReceived, question: str, step: Step, overrides: Overrides) -> Found:
         """The passages for a step: the sources' and the request's own documents', in turn, the request's first."""
-        bases = [self._given(request.documents)] if request.documents else []
+        sizes = [size for size in (step.max_chunk_size, overrides.max_chunk_size) if size is not None]
+        size = min(sizes, default=None)
+        own = self._given(request.documents, step.retrieval, size) if request.documents else None
+        bases = [own.base] if own else []
         if step.sources:
             bases.append(await self._shelf(tuple(sorted(set(step.sources)))))
         history = [{"role": turn.role, "content": turn.text} for turn in request.history]
         graph = step.graph and not overrides.disable_graph_queries
-        sizes = [size for size in (step.max_chunk_size, overrides.max_chunk_size) if size is not None]
-        size = min(sizes, default=None)
         most = step.top_k + ((step.top_k + 1) // 2 if graph else 0)
 
         def look_up() -> Found:
@@ -94,10 +108,20 @@ class Library:
             in_turn = [p for p in chain.from_iterable(zip_longest(*each)) if p is not None]
             return Found(tuple(in_turn[:most]), (self._clock() - begun_us) / 1_000)
 
-        return await self._in_thread(look_up)
+        found = await self._in_thread(look_up)
+        if own:
+            own.passages = own.base.passages
+            self._let_go()
+        return found
+
+    @property
+    def own_kept(self) -> tuple[int, int, int]:
+        """How many indexes of requests' documents are kept, their documents' bytes and their passages."""
+        kept = self._own.values()
+        return len(kept), sum(own.size_bytes for own in kept), sum(own.passages for own in kept)
 
     async def warm(self) -> None:
-        """Read every source now. Raises SourceUnreadable."""
+        """Read every source now, without the files that cannot be read. Raises SourceUnreadable."""
         for name in self._folders:
             await self._shelf((name,))
 
@@ -105,18 +129,28 @@ class Library:
         """Let go of the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _given(self, documents: Sequence[GivenDocument]) -> KnowledgeBase:
-        name = hashlib.sha256(msgspec.msgpack.encode(documents)).digest()
-        base = self._own.pop(name, None)
-        if base is None:
+    def _given(self, documents: Sequence[GivenDocument], retrieval: str, size: int | None) -> _Own:
+        packed = msgspec.msgpack.encode(documents)
+        key = (hashlib.sha256(packed).digest(), retrieval, size)
+        own = self._own.pop(key, None)
+        if own is None:
             given = [
                 Document(document_id=d.document_id, title=d.title or d.document_id, text=d.text) for d in documents
             ]
-            base = KnowledgeBase(given, self._encoder)
-        self._own[name] = base
-        while len(self._own) > OWN_INDEXES_KEPT:
-            self._own.popitem(last=False)
-        return base
+            own = _Own(KnowledgeBase(given, self._encoder), len(packed))
+        self._own[key] = own
+        self._let_go()
+        return own
+
+    def _let_go(self) -> None:
+        """Keep what fits, the newest first; what does not fit even alone is not kept at all."""
+        left_bytes, left_passages = OWN_BYTES_KEPT, OWN_PASSAGES_KEPT
+        for key, own in reversed(tuple(self._own.items())):
+            if own.size_bytes > left_bytes or own.passages > left_passages:
+                del self._own[key]
+            else:
+                left_bytes -= own.size_bytes
+                left_passages -= own.passages
 
     async def _shelf(self, sources: Sources) -> KnowledgeBase:
         shelf = self._shelves.get(sources)
@@ -141,7 +175,7 @@ class Library:
         try:
             signature = await self._in_thread(lambda: self._signature(sources))
             if signature != shelf.signature:
-                shelf.base = await self._in_thread(lambda: self._read(sources))
+                shelf.base = await self._in_thread(lambda: self._read(sources, shelf.base.documents))
                 shelf.signature = signature
                 self._log.info("source_read_again", sources=sources, files=len(signature))
         except (SourceUnreadable, OSError) as error:
@@ -155,15 +189,32 @@ class Library:
             if file.suffix.lower() in SUFFIXES and file.is_file()
         )
         stated = ((file, file.stat()) for file in files)
-        return tuple(sorted((str(file), stat.st_mtime_ns, stat.st_size) for file, stat in stated))
+        return tuple(
+            sorted((str(file), max(stat.st_mtime_ns, stat.st_ctime_ns), stat.st_size) for file, stat in stated)
+        )
 
-    def _read(self, sources: Sources) -> KnowledgeBase:
-        documents = [
-            msgspec.structs.replace(document, document_id=f"{name}/{document.document_id}")
-            for name in sources
-            for document in load_folder(self._folder(name))
-        ]
-        base = KnowledgeBase(documents, self._encoder)
+    def _read(self, sources: Sources, before: Sequence[Document] = ()) -> KnowledgeBase:
+        known = {document.document_id: document for document in before}
+        documents: list[Document] = []
+        for name in sources:
+            loaded = load_folder(self._folder(name))
+            documents.extend(
+                msgspec.structs.replace(document, document_id=f"{name}/{document.document_id}")
+                for document in loaded.documents
+            )
+            for unread in loaded.unread:
+                earlier = known.get(f"{name}/{unread.document_id}")
+                if earlier:
+                    documents.append(earlier)
+                self._log.error(
+                    "file_unreadable",
+                    source=name,
+                    file=unread.document_id,
+                    reason=unread.reason,
+                    kept_as_read_before=earlier is not None,
+                )
+            self._log.info("source_read", source=name, files=len(loaded.documents), unreadable=len(loaded.unread))
+        base = KnowledgeBase(sorted(documents, key=lambda document: document.document_id), self._encoder)
         base.warm()
         return base
 

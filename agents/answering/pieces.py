@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from schemas import ChunkGenerated, RequestRouted
 from streams.identity import event_id
-from streams.logs import logger
+from streams.logs import described, logger
 
 INTERVAL_US = 50_000
 
@@ -70,6 +70,4 @@ class Pieces:
             await self._publish(chunk)
         except Exception as error:  # noqa: BLE001 - see the module: the answer must not be paid twice for a lost piece
             self._given_up = True
-            logger(part="pieces").warning(
-                "streaming_ended", request_id=request.request_id, error=f"{type(error).__name__}: {error}"
-            )
+            logger(part="pieces").warning("streaming_ended", request_id=request.request_id, error=described(error))

@@ -25,7 +25,8 @@ NO_PASSAGES = "No passage was found for this question."
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_.]*)\s*\}\}")
 _LENGTH = re.compile(r"Answer in at most (\d{1,9}) characters\.")
-_PASSAGE = re.compile(r'<passage id="([^"]*)" title="([^"]*)">\n(.*?)\n</passage>', re.DOTALL)
+_PASSAGE_BEGIN = re.compile(r'<passage id="([^"]*)" title="([^"]*)">\n')
+_PASSAGE_END = "\n</passage>"
 _TAG = re.compile(r"<(\\*/?passage)", re.IGNORECASE)
 _ESCAPED_TAG = re.compile(r"<\\(\\*/?passage)", re.IGNORECASE)
 _ATTRIBUTE = {"&": "&amp;", '"': "&quot;", "<": "&lt;", "\n": "&#10;", "\r": "&#13;"}
@@ -98,9 +99,9 @@ def parse_messages(
         for message in messages[:-1]
         if message["role"] in {"user", "assistant"}
     ]
-    first = _PASSAGE.search(system)
-    length = _LENGTH.search(system[: first.start()] if first else system)
-    passages = [_read(found) for found in _PASSAGE.finditer(system)]
+    found = _passages(system)
+    length = _LENGTH.search(system, 0, found[0][0].start() if found else len(system))
+    passages = [_read(begin, text) for begin, text in found]
     limit = int(length.group(1)) if length else None
     return messages[-1]["content"], passages, history, limit
 
@@ -114,15 +115,28 @@ def _render(passage: Passage) -> str:
     return f'<passage id="{passage_id}" title="{title}">\n{text}\n</passage>'
 
 
-def _read(found: re.Match[str]) -> Passage:
-    passage_id = _unescape(found.group(1))
-    title, _, heading = found.group(2).partition(_TITLE_END)
+def _passages(system: str) -> list[tuple[re.Match[str], str]]:
+    """Return where each passage begins, with its text; a passage without an end is none, nor is one after it."""
+    found: list[tuple[re.Match[str], str]] = []
+    at = 0
+    while begin := _PASSAGE_BEGIN.search(system, at):
+        end = system.find(_PASSAGE_END, begin.end())
+        if end < 0:
+            break
+        found.append((begin, system[begin.end() : end]))
+        at = end + len(_PASSAGE_END)
+    return found
+
+
+def _read(begin: re.Match[str], text: str) -> Passage:
+    passage_id = _unescape(begin.group(1))
+    title, _, heading = begin.group(2).partition(_TITLE_END)
     return Passage(
         passage_id=passage_id,
         document_id=passage_id.rpartition("#")[0] or passage_id,
         title=_unescape(title),
         heading=_unescape(heading),
-        text=_ESCAPED_TAG.sub(r"<\1", found.group(3)),
+        text=_ESCAPED_TAG.sub(r"<\1", text),
     )
 
 

@@ -29,8 +29,9 @@ from streams.errors import PenstockError
 OnPiece = Callable[[str], Awaitable[None]]
 """Takes a piece of an answer as it arrives."""
 
-Kind = Literal["unreachable", "timed_out", "busy", "broken", "rejected"]
-"""unreachable: no connection; timed_out; busy: 408, 409, 429 or 5xx; broken: an answer that is none; rejected: any other status."""
+Kind = Literal["unreachable", "timed_out", "busy", "broken", "rejected", "internal"]
+"""unreachable: no connection; timed_out; busy: 408, 409, 429 or 5xx; broken: an answer that is none; rejected: any other status;
+internal: not the provider's doing but an error of ours, which no provider raises."""
 
 LONGEST_ANSWER_CHARACTERS = 262_144
 """What is longer is cut: an event must fit on its topic."""

@@ -18,6 +18,7 @@ from typing import Protocol
 
 import msgspec
 
+from agents.answering.ending import fitting
 from schemas import GenerationCompleted, GenerationFailed, Record, ResponseFailed, ResponseReady
 from streams.codec import Codec
 
@@ -86,15 +87,19 @@ class Remembered:
         return [(topic, self._codec.decode(raw)) for topic, raw in finished.events]
 
     async def finish(self, identity: Identity, outcome: Outcome) -> Finished:
-        """Keep an end and its cost; returns when the broker has both."""
+        """Keep an end and its cost; returns when the broker has both.
+
+        What is kept can be published: an outcome that is too large was shortened, or became a small failure.
+        """
         now_us = self._clock()
         conversation = identity[:2]
-        finished = Finished(now_us, [(topic, self._codec.encode(event)) for topic, event in outcome.events])
+        key = _key("finished", identity)
+        finished = Finished(now_us, fitting(outcome.events, self._codec.encode, key_bytes=len(key)))
         confirmed = []
         if outcome.cost_usd > 0:
             spent = _Spent(now_us, self.spent_usd(conversation) + outcome.cost_usd)
             confirmed.append(self._kept.write(_key("spent", conversation), msgspec.msgpack.encode(spent)))
-        confirmed.append(self._kept.write(_key("finished", identity), msgspec.msgpack.encode(finished)))
+        confirmed.append(self._kept.write(key, msgspec.msgpack.encode(finished)))
         for done in confirmed:
             await done
         return finished
@@ -135,6 +140,8 @@ class Allowance:
 
     def __init__(self, purse: _Purse) -> None:
         self._purse = purse
+        self.paid_usd = 0.0
+        """What was paid of it so far."""
 
     def reserve(self, expected_usd: float, ceiling_usd: float) -> bool:
         """Set the expected cost of a step aside, unless that would pass the ceiling; whether it was."""
@@ -146,6 +153,7 @@ class Allowance:
     def settle(self, expected_usd: float, paid_usd: float) -> None:
         """Replace what was set aside by what was paid."""
         self._purse.total_usd += paid_usd - expected_usd
+        self.paid_usd += paid_usd
 
 
 class Spending:

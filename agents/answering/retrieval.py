@@ -2,7 +2,7 @@
 
 In: documents, an encoder; then questions. Out: passages, the best first, those found by graph
 lookups last. Kept: one index for each retrieval strategy and chunk size, made when first asked
-for, and the vectors of texts. Fails: ValueError for an unknown strategy or top_k below 1. Pure but
+for, with nothing in it that its strategy does not read. Fails: ValueError for an unknown strategy or top_k below 1. Pure but
 for the encoder. Safe for several threads: an index is made under a lock and never changed.
 
 What a strategy ranks by: semantic the static vectors; hierarchical vectors over heading and text,
@@ -12,6 +12,7 @@ conversation_turn both, for the question and, at half its weight, the last turns
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -33,13 +34,17 @@ History = Sequence[Mapping[str, str]]
 
 
 class _Index:
-    """One way to split the documents, with everything that ranking reads."""
+    """One way to split the documents, with everything that ranking reads; the graph when first asked for."""
 
-    def __init__(self, passages: list[Passage], vectors: Scores) -> None:
+    def __init__(self, passages: list[Passage], vectors: Scores, lexical: LexicalIndex) -> None:
         self.passages = passages
         self.vectors = vectors
-        self.lexical = LexicalIndex([_searched_text(passage) for passage in passages])
-        self.graph = EntityGraph(passages)
+        self.lexical = lexical
+
+    @cached_property
+    def graph(self) -> EntityGraph:
+        """Two threads may both make it; they make the same."""
+        return EntityGraph(self.passages)
 
 
 def _searched_text(passage: Passage) -> str:
@@ -53,19 +58,22 @@ class KnowledgeBase:
         self._documents = tuple(documents)
         self._encoder = encoder
         self._indexes: dict[tuple[str, int], _Index] = {}
-        self._vectors: dict[str, Scores] = {}
         self._lock = threading.Lock()
 
-    def with_documents(self, documents: Iterable[Document]) -> "KnowledgeBase":
-        """Return a base of these documents and more, for one request; vectors are shared."""
-        more = KnowledgeBase((*self._documents, *documents), self._encoder)
-        more._vectors = self._vectors.copy()
-        return more
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """The documents that it was made of."""
+        return self._documents
+
+    @property
+    def passages(self) -> int:
+        """How many passages all indexes made so far hold together."""
+        return sum(len(index.passages) for index in tuple(self._indexes.values()))
 
     def warm(self, strategies: Iterable[str] = RETRIEVAL_STRATEGIES) -> None:
         """Make the indexes of `strategies` at their own chunk sizes now instead of when asked."""
         for strategy in strategies:
-            self._index(strategy, None)
+            _ = self._index(strategy, None).graph
 
     def search(
         self,
@@ -105,13 +113,14 @@ class KnowledgeBase:
 
     def _make(self, strategy: str, size: int) -> _Index:
         passages = [passage for document in self._documents for passage in split(document, strategy, size)]
-        with_heading = strategy != "semantic"
-        texts = [_searched_text(p) if with_heading else f"{p.title}\n{p.text}" for p in passages]
-        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
-        self._vectors.update(zip(new, self._encoder.encode(new), strict=True))
-        if not texts:
-            return _Index([], np.zeros((0, self._encoder.dimensions), dtype=np.float32))
-        return _Index(passages, np.stack([self._vectors[text] for text in texts]))
+        if strategy == "semantic":
+            return _Index(passages, self._encode([f"{p.title}\n{p.text}" for p in passages]), LexicalIndex([]))
+        texts = [_searched_text(passage) for passage in passages]
+        vectors = self._encode([] if strategy == "entity_based" else texts)
+        return _Index(passages, vectors, LexicalIndex(texts))
+
+    def _encode(self, texts: list[str]) -> Scores:
+        return self._encoder.encode(texts) if texts else np.zeros((0, self._encoder.dimensions), dtype=np.float32)
 
     def _scores(self, index: _Index, question: str, history: History, strategy: str) -> Scores:
         """Return one score for each passage of `index`, zero where it is out of the question."""

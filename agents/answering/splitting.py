@@ -7,6 +7,10 @@ ValueError for an unknown strategy or a limit below 1. Pure.
 A text is first read into blocks: headings, paragraphs, list items, tables, code. Strategies put
 blocks together; a block is cut only where it alone exceeds the limit: prose between sentences, a
 table between rows (each part with the header, if it fits), code between lines.
+
+Texts come from callers, so the work is linear in their length, whatever they hold: no pattern can
+read the same characters from many places, nothing grows by being joined again and again, and what
+every passage below it repeats (a heading) is short.
 """
 
 import itertools
@@ -28,13 +32,16 @@ CHUNK_SIZES: dict[str, int] = {
     "conversation_turn": 600,
 }
 
-_HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
+# Characters in a heading; a longer line of that form is a paragraph.
+HEADING_AT_MOST = 300
+
+_HEADING_MARK = re.compile(r"(#{1,6})\s")
 _FENCE = re.compile(r"^\s*(```+|~~~+)")
 _ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+\S")
-_TABLE_ROW = re.compile(r"^\s*\|.*\|\s*$")
-_TABLE_RULE = re.compile(r"^\s*\|[\s:|-]+\|\s*$")
+_TABLE_RULE = re.compile(r"\|[\s:|-]+\|")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]*_]*\s+(?=[\"'(\[*_`]*[A-Z0-9])")
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|approx|no|mr|mrs|dr)|\b[A-Z])\.$", re.IGNORECASE)
+_ABBREVIATION_AT_MOST = 12
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -56,9 +63,8 @@ def read_blocks(text: str) -> list[Block]:
         headings = tuple(title for _, title in path)
         if not line.strip():
             at += 1
-        elif heading := _HEADING.match(line):
-            level = len(heading.group(1))
-            path = [entry for entry in path if entry[0] < level] + [(level, heading.group(2))]
+        elif heading := read_heading(line):
+            path = [entry for entry in path if entry[0] < heading[0]] + [heading]
             blocks.append(Block("heading", line.strip(), tuple(title for _, title in path)))
             at += 1
         else:
@@ -66,6 +72,20 @@ def read_blocks(text: str) -> list[Block]:
             blocks.append(Block(kind, "\n".join(lines[at:end]).rstrip(), headings))
             at = end
     return blocks
+
+
+def read_heading(line: str) -> tuple[int, str] | None:
+    """Return the level (1 to 6) and the title of a heading of at most 300 characters, None for another line."""
+    mark = _HEADING_MARK.match(line)
+    if mark is None:
+        return None
+    title = line[mark.end() :].strip().rstrip("#").rstrip()
+    return (len(mark.group(1)), title) if len(title) <= HEADING_AT_MOST else None
+
+
+def _is_table_row(line: str) -> bool:
+    inner = line.strip()
+    return len(inner) > 1 and inner[0] == inner[-1] == "|"
 
 
 def _extent(lines: Sequence[str], at: int) -> tuple[Kind, int]:
@@ -77,8 +97,8 @@ def _extent(lines: Sequence[str], at: int) -> tuple[Kind, int]:
             end += 1
         return "code", min(end + 1, len(lines))
     end = at + 1
-    if _TABLE_ROW.match(lines[at]):
-        while end < len(lines) and _TABLE_ROW.match(lines[end]):
+    if _is_table_row(lines[at]):
+        while end < len(lines) and _is_table_row(lines[end]):
             end += 1
         return "table", end
     kind: Kind = "item" if _ITEM.match(lines[at]) else "paragraph"
@@ -88,7 +108,9 @@ def _extent(lines: Sequence[str], at: int) -> tuple[Kind, int]:
 
 
 def _starts_block(line: str) -> bool:
-    return not line.strip() or any(pattern.match(line) for pattern in (_HEADING, _FENCE, _TABLE_ROW, _ITEM))
+    if not line.strip() or _is_table_row(line) or read_heading(line):
+        return True
+    return bool(_FENCE.match(line) or _ITEM.match(line))
 
 
 def sentences(text: str) -> list[str]:
@@ -96,7 +118,7 @@ def sentences(text: str) -> list[str]:
     parts: list[str] = []
     start = 0
     for end in _SENTENCE_END.finditer(text):
-        if _ABBREVIATION.search(text[start : end.start()]):
+        if _ABBREVIATION.search(text[max(start, end.start() - _ABBREVIATION_AT_MOST) : end.start()]):
             continue
         parts.append(text[start : end.end()].strip())
         start = end.end()
@@ -107,7 +129,7 @@ def sentences(text: str) -> list[str]:
 def split_table(text: str) -> tuple[str, list[str]]:
     """Return a table's header (with its rule, or empty where there is none) and its rows."""
     lines = text.splitlines()
-    if len(lines) > 1 and _TABLE_RULE.match(lines[1]):
+    if len(lines) > 1 and _TABLE_RULE.fullmatch(lines[1].strip()):
         return "\n".join(lines[:2]), lines[2:]
     return "", lines
 
@@ -137,10 +159,10 @@ def _below_title(headings: tuple[str, ...], title: str) -> tuple[str, ...]:
 
 
 def _joined(group: Sequence[Block]) -> str:
-    text = group[0].text
+    parts = [group[0].text]
     for before, block in itertools.pairwise(group):
-        text += ("\n" if before.kind == block.kind == "item" else "\n\n") + block.text
-    return text
+        parts += (_between(before, block), block.text)
+    return "".join(parts)
 
 
 def _fit(block: Block, size: int) -> list[Block]:
@@ -149,7 +171,8 @@ def _fit(block: Block, size: int) -> list[Block]:
         return [block]
     if block.kind == "table":
         header, rows = split_table(block.text)
-        if header and len(header) + 1 + max(map(len, rows), default=0) <= size:
+        short = 2 * len(header) <= size  # else repeating it costs more than the rows
+        if header and short and len(header) + 1 + max(map(len, rows), default=0) <= size:
             packed = _pack_texts(rows, size - len(header) - 1, "\n")
             texts = [f"{header}\n{part}" for part in packed]
         else:
@@ -174,51 +197,90 @@ def _pack_texts(parts: Iterable[str], size: int, between: str) -> list[str]:
 def _cut(text: str, size: int) -> list[str]:
     """Cut at the last space before the limit; within a word only where it is longer than that."""
     pieces: list[str] = []
-    while len(text) > size:
-        space = text.rfind(" ", 1, size + 1)
-        end = space if space > 0 else size
-        pieces.append(text[:end].rstrip())
-        text = text[end:].lstrip()
-    pieces.append(text)
+    at = 0
+    while len(text) - at > size:
+        space = text.rfind(" ", at + 1, at + size + 1)
+        end = space if space > 0 else at + size
+        pieces.append(text[at:end].rstrip())
+        at = end
+        while at < len(text) and text[at].isspace():
+            at += 1
+    pieces.append(text[at:])
     return pieces
 
 
 Groups = list[list[Block]]
 
 
-def _length(group: Sequence[Block], block: Block) -> int:
-    return len(_joined([*group, block]))
+class _Grouping:
+    """Groups of blocks in the making; knows how long the last one's text is without joining it."""
+
+    def __init__(self, size: int) -> None:
+        self.groups: Groups = []
+        self.length = 0
+        self._size = size
+
+    @property
+    def last(self) -> list[Block]:
+        """The group that grows, empty before the first."""
+        return self.groups[-1] if self.groups else []
+
+    def fits(self, block: Block) -> bool:
+        """Tell whether `block` may join the last group."""
+        return bool(self.groups) and self.length + _added(self.last[-1], block) <= self._size
+
+    def fit_together(self, before: Block, block: Block) -> bool:
+        """Tell whether two blocks may begin a group together."""
+        return len(before.text) + _added(before, block) <= self._size
+
+    def join(self, block: Block) -> None:
+        """Put `block` into the last group."""
+        self.length += _added(self.last[-1], block)
+        self.groups[-1].append(block)
+
+    def begin(self, block: Block) -> None:
+        """Begin a group with `block`."""
+        self.groups.append([block])
+        self.length = len(block.text)
+
+
+def _added(before: Block, block: Block) -> int:
+    """Return by how many characters a text that ends with `before` grows by `block`."""
+    return len(_between(before, block)) + len(block.text)
+
+
+def _between(before: Block, block: Block) -> str:
+    return "\n" if before.kind == block.kind == "item" else "\n\n"
 
 
 def _semantic(blocks: Sequence[Block], size: int) -> Groups:
     """Neighbouring paragraphs, also over headings, which then stand in the text."""
-    groups: Groups = []
+    grouping = _Grouping(size)
     for block in blocks:
-        after_half = bool(groups) and len(_joined(groups[-1])) > size // 2
-        crosses = block.kind == "heading" and after_half
-        if groups and not crosses and _length(groups[-1], block) <= size:
-            groups[-1].append(block)
-        elif groups and groups[-1][-1].kind == "heading" and len(groups[-1]) > 1:
-            heading = groups[-1].pop()
-            fits = _length([heading], block) <= size
-            groups.append([heading, block] if fits else [heading])
-            if not fits:
-                groups.append([block])
+        crosses = block.kind == "heading" and grouping.length > size // 2
+        if not crosses and grouping.fits(block):
+            grouping.join(block)
+        elif len(grouping.last) > 1 and grouping.last[-1].kind == "heading":
+            heading = grouping.groups[-1].pop()
+            grouping.begin(heading)
+            if grouping.fits(block):
+                grouping.join(block)
+            else:
+                grouping.begin(block)
         else:
-            groups.append([block])
-    return groups
+            grouping.begin(block)
+    return grouping.groups
 
 
 def _hierarchical(blocks: Sequence[Block], size: int) -> Groups:
     """Whole sections; the heading stands in the passage's path, so not again in its text."""
-    groups: Groups = []
+    grouping = _Grouping(size)
     for block in _without_headings(blocks):
-        same = groups and groups[-1][0].headings == block.headings
-        if same and _length(groups[-1], block) <= size:
-            groups[-1].append(block)
+        if grouping.fits(block) and grouping.last[0].headings == block.headings:
+            grouping.join(block)
         else:
-            groups.append([block])
-    return groups
+            grouping.begin(block)
+    return grouping.groups
 
 
 def _entity_based(blocks: Sequence[Block], _size: int) -> Groups:
@@ -228,17 +290,20 @@ def _entity_based(blocks: Sequence[Block], _size: int) -> Groups:
 
 def _conversation_turn(blocks: Sequence[Block], size: int) -> Groups:
     """Sections in overlapping steps: a passage begins with the last block of the one before."""
-    groups: Groups = []
+    grouping = _Grouping(size)
     for block in _without_headings(blocks):
-        if not groups or groups[-1][0].headings != block.headings:
-            groups.append([block])
-        elif _length(groups[-1], block) <= size:
-            groups[-1].append(block)
-        elif _length(groups[-1][-1:], block) <= size:
-            groups.append([groups[-1][-1], block])
+        if not grouping.groups or grouping.last[0].headings != block.headings:
+            grouping.begin(block)
+        elif grouping.fits(block):
+            grouping.join(block)
         else:
-            groups.append([block])
-    return groups
+            before = grouping.last[-1]
+            if grouping.fit_together(before, block):
+                grouping.begin(before)
+                grouping.join(block)
+            else:
+                grouping.begin(block)
+    return grouping.groups
 
 
 def _without_headings(blocks: Sequence[Block]) -> list[Block]:

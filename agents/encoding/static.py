@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from agents.encoding.artefacts import ArtefactsBroken, read_manifest
 
-_TEXTS_PER_GATHER = 256
+_TEXTS_PER_GATHER = 32
 
 
 class StaticEncoder:

@@ -20,6 +20,7 @@ NEIGHBOUR_SHARE = 0.1
 WORTH_SAYING = 0.3
 ANNOUNCEMENT_LOSS = 0.2
 SHORTEST_CUT = 40
+CHOSEN_AT_MOST = 200
 
 
 def choose(units: Sequence[Unit], scores: Scores, limit: int, at_least: float) -> list[Unit]:
@@ -40,7 +41,7 @@ def choose(units: Sequence[Unit], scores: Scores, limit: int, at_least: float) -
 
 
 def choose_varied(units: Sequence[Unit], scores: Scores, vectors: Scores, limit: int) -> list[Unit]:
-    """Return good units that do not repeat each other, within `limit`, in reading order.
+    """Return good units that do not repeat each other, within `limit` and at most 200, in reading order.
 
     `scores` is (len(units)), `vectors` (len(units), dimensions) with rows of length one.
     """
@@ -50,7 +51,7 @@ def choose_varied(units: Sequence[Unit], scores: Scores, vectors: Scores, limit:
     likeness = np.zeros(len(units), dtype=np.float32)
     chosen: list[Unit] = []
     left = limit
-    while available.any():
+    while len(chosen) < CHOSEN_AT_MOST and available.any():
         worth = np.where(available, lifted - np.float32(LIKENESS_SHARE) * likeness, -np.inf)
         number = int(np.argmax(worth))
         chosen.append(units[number])
@@ -78,14 +79,17 @@ def _with_neighbours(units: Sequence[Unit], scores: Scores) -> Scores:
 def name_sources(chosen: Sequence[Unit], limit: int) -> list[Unit]:
     """Return a last unit that names where the others stand, if there is room for it."""
     left = limit - sum(len(unit.text) + 1 for unit in chosen)
-    titles = list(dict.fromkeys(unit.title for unit in chosen if unit.title))
-    while titles:
-        text = f"(Sources: {', '.join(titles)}.)"
-        if len(text) <= left:
-            place = 1 + max(unit.place for unit in chosen)
-            return [Unit(text, "", "", -1, place, "")]
-        titles.pop()
-    return []
+    named: list[str] = []
+    left -= len("(Sources: .)")
+    for title in dict.fromkeys(unit.title for unit in chosen if unit.title):
+        left -= len(title) + (len(", ") if named else 0)
+        if left < 0:
+            break
+        named.append(title)
+    if not named:
+        return []
+    place = 1 + max(unit.place for unit in chosen)
+    return [Unit(f"(Sources: {', '.join(named)}.)", "", "", -1, place, "")]
 
 
 def compose(chosen: Sequence[Unit], limit: int) -> str:

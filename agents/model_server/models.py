@@ -36,8 +36,10 @@ _WHO = re.compile(
 )
 _WHO_AT_MOST = 80
 _TERMS_ENOUGH = 3
+_PARTS_AT_MOST = 8
+# For a question with single spaces only: runs of white space would be read from each of their characters.
 _PART = re.compile(
-    r"[?;]\s+|,?\s+and\s+(?=(?:who|what|when|where|which|why|how|is|are|do|does|can|should)\b)",
+    r"[?;] |,? and (?=(?:who|what|when|where|which|why|how|is|are|do|does|can|should)\b)",
     re.IGNORECASE,
 )
 
@@ -197,7 +199,7 @@ def _section_vectors(units: Sequence[Unit], vectors: Scores) -> Scores:
 
 
 def _parts(question: str) -> list[str]:
-    """Return the question, and after it its parts where it asks for several things."""
-    parts = [part.strip(" ?,.;") for part in _PART.split(question)]
-    long_enough = [part for part in parts if len(terms(part)) > 1]
+    """Return the question, and after it its parts (the first eight) where it asks for several things."""
+    parts = [part.strip(" ?,.;") for part in _PART.split(" ".join(question.split()))]
+    long_enough = [part for part in parts if len(terms(part)) > 1][:_PARTS_AT_MOST]
     return [question, *long_enough] if len(long_enough) > 1 else [question]

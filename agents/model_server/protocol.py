@@ -16,7 +16,7 @@ import msgspec
 CHARACTERS_PER_TOKEN = 4
 PIECE_CHARACTERS = 24
 
-_PATH = re.compile(r"`\$\.?(.*?)`$")
+_PATH = re.compile(r"`\$\.?([^`]*)`$")
 
 
 class ProtocolError(Exception):
@@ -168,7 +168,8 @@ def pieces(text: str) -> Iterator[str]:
     """Yield `text` in parts that end behind a space, where there is one within reach."""
     at = 0
     while at < len(text):
-        space = text.find(" ", at + PIECE_CHARACTERS - 1)
-        end = len(text) if space < 0 else min(space + 1, at + 2 * PIECE_CHARACTERS)
+        furthest = at + 2 * PIECE_CHARACTERS
+        space = text.find(" ", at + PIECE_CHARACTERS - 1, furthest)
+        end = furthest if space < 0 else space + 1
         yield text[at:end]
         at = end

@@ -14,6 +14,9 @@ from agents.answering.splitting import Block, read_blocks, sentences, split_tabl
 
 _BULLET = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+")
 _HEADING_MARK = re.compile(r"^#{1,6}\s+")
+# Characters of what units repeat: the names around them, and of a table's column.
+_AROUND_AT_MOST = 600
+_COLUMN_AT_MOST = 80
 _BARE = re.compile(r"[\W_]*")
 # A sentence that begins so is about what the sentence before it names.
 _REFERS_BACK = re.compile(r"^(?:It|They|This|These|That|Those|He|She|Both|Then|So|But|Otherwise)\b")
@@ -35,7 +38,8 @@ def read_units(passages: Sequence[Passage]) -> list[Unit]:
     units: list[Unit] = []
     seen: set[str] = set()
     for passage_number, passage in enumerate(passages):
-        heading = passage.heading or passage.title
+        title = passage.title[:_AROUND_AT_MOST]
+        heading = (passage.heading or passage.title)[:_AROUND_AT_MOST]
         lead = ""
         for block in read_blocks(passage.text):
             if block.kind == "heading":
@@ -48,7 +52,7 @@ def read_units(passages: Sequence[Passage]) -> list[Unit]:
                 if text not in seen and not _BARE.fullmatch(text):
                     seen.add(text)
                     context = before if block.kind != "paragraph" or _REFERS_BACK.match(text) else ""
-                    unit = Unit(text, context, heading, passage_number, len(units), passage.title)
+                    unit = Unit(text, context[-_AROUND_AT_MOST:], heading, passage_number, len(units), title)
                     units.append(unit)
                 if block.kind == "paragraph":
                     before = text
@@ -73,7 +77,7 @@ def _texts(block: Block) -> list[str]:
 def _rows(table: str) -> list[str]:
     """Return each row as `first: name second; name third`, with the header's names."""
     header, rows = split_table(table)
-    names = _cells(header.splitlines()[0]) if header else []
+    names = [name[:_COLUMN_AT_MOST] for name in _cells(header.splitlines()[0])] if header else []
     texts: list[str] = []
     for row in rows:
         cells = _cells(row)

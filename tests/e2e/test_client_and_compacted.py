@@ -308,6 +308,20 @@ def test_many_requests_at_once_each_get_their_own_answer(deployment):
     conversing(deployment, respond, talk)
 
 
+def test_who_waits_for_the_same_request_shares_its_answer_and_who_is_tired_takes_it_from_nobody(deployment):
+    async def run() -> None:
+        async with Client(deployment) as client:
+            request = client.request("help", "Where?")
+            waiting = [asyncio.create_task(client.answer_to(request)) for _ in range(3)]
+            with pytest.raises(TimeoutError):
+                await client.answer_to(request, within_s=0.05)
+            await client.publish("responses", ready(request))
+            assert await asyncio.gather(*waiting) == [ready(request)] * 3
+            assert client._waiting == {}
+
+    asyncio.run(run())
+
+
 def test_a_failure_is_a_response_too(deployment):
     def respond(request: RequestReceived) -> list[tuple[str, Record | bytes]]:
         failed = example("ResponseFailed")

@@ -14,7 +14,7 @@ from fastavro.schema import load_schema
 from schemas import DeadLettered, FeedbackGiven, ResponseReady, RewardComputed
 from streams.codec import HEADER_BYTES, MARKER, fingerprint_of
 from streams.deployment import ROOT
-from streams.topics import TOPICS
+from streams.topics import MAX_MESSAGE_BYTES, TOPICS
 from tests.loop import CODEC, Loop
 from tests.waiting import eventually
 
@@ -57,6 +57,7 @@ BAD: dict[str, tuple[str, Bad]] = {
         lambda loop: without(loop, "message", header=request_bytes(loop)[:HEADER_BYTES]),
     ),
     "2 MiB": ("oversized", lambda loop: request_bytes(loop, "a" * 2 * MIB)),
+    "as much as a topic takes": ("oversized", lambda _: b"x" * (MAX_MESSAGE_BYTES - 200)),
     "another event": ("unexpected_event", lambda _: feedback_bytes()),
 }
 

@@ -20,7 +20,7 @@ from schemas import EVENTS, ChunkGenerated, DeadLettered, FeedbackGiven, Record,
 from schemas.generate import FOLDER, snake
 from streams.codec import HEADER_BYTES, MARKER, Codec, fingerprint_of
 from streams.errors import Code, Undecodable
-from streams.topics import MAX_EVENT_BYTES, MAX_MESSAGE_BYTES
+from streams.topics import LETTER_BYTES, MAX_EVENT_BYTES
 from tests.event_examples import ALL, example
 
 CODEC = Codec()
@@ -186,9 +186,9 @@ def test_an_event_may_be_as_large_as_the_limit_and_no_byte_larger():
 
 
 def test_a_dead_letter_that_carries_an_oversized_message_can_be_read_again():
-    letter = CODEC.decode(of_bytes(MAX_MESSAGE_BYTES, "DeadLettered", "value"))
+    letter = CODEC.decode(of_bytes(LETTER_BYTES, "DeadLettered", "value"))
     assert isinstance(letter, DeadLettered)
-    refused(of_bytes(MAX_MESSAGE_BYTES + 1, "DeadLettered", "value"), Code.OVERSIZED)
+    refused(of_bytes(LETTER_BYTES + 1, "DeadLettered", "value"), Code.OVERSIZED)
 
 
 @pytest.mark.parametrize(

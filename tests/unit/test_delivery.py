@@ -13,12 +13,14 @@ from streams.delivery import ATTEMPTS, DEAD_LETTER_PAUSE_S, FIRST_PAUSE_S, Deliv
 from streams.errors import Code, Rejected, Undeliverable
 from streams.identity import event_id
 from streams.outbox import Outbox
-from streams.topics import MAX_EVENT_BYTES
+from streams.topics import MAX_EVENT_BYTES, MAX_MESSAGE_BYTES, TOPICS
 from tests.event_examples import example
 
 CODEC = Codec()
 REQUEST = example("RequestReceived")
 RAW = CODEC.encode(REQUEST)
+BATCH_BYTES = 128
+"""More than Kafka adds to a message that is alone in its batch."""
 BEGIN_US = 1_800_000_000_000_000
 
 
@@ -33,6 +35,8 @@ class Broker:
         if self.away:
             self.away -= 1
             raise ConnectionError("the broker is away")
+        if len(key) + len(value) + BATCH_BYTES > TOPICS[topic].max_message_bytes:
+            raise ValueError("too large for the topic")
         self.sent.append((topic, key, CODEC.decode(value)))
 
 
@@ -168,12 +172,55 @@ def test_a_handler_that_always_fails_is_tried_three_times_then_the_event_is_dead
     letter = world.letter
     assert (letter.code, letter.error, letter.attempts, letter.value) == (
         "handler_failed",
-        "RuntimeError: no luck",
+        letter.error,
         3,
         RAW,
     )
+    assert letter.error.startswith("RuntimeError in streams.delivery:Delivery._take_in:")
     assert world.given_up == [REQUEST]
     assert (world.delivery.handled_total, world.delivery.retried_total, world.delivery.dead_lettered_total) == (0, 2, 1)
+
+
+def test_what_a_library_says_of_a_users_text_reaches_neither_the_letters_nor_the_logs(capsys):
+    try:
+        raise KeyError("where is my order 4711")
+    except KeyError as below:
+        quoting = RuntimeError("cannot parse: where is my order 4711")
+        quoting.__cause__ = below
+    world = World(*[quoting] * 3)
+    world.take_in()
+    assert world.letter.error.startswith("RuntimeError from KeyError in ")
+    assert "4711" not in world.letter.error
+    logged = capsys.readouterr()
+    assert "4711" not in logged.out + logged.err
+    assert "test_delivery:World.handle:" in logged.out + logged.err
+
+
+@pytest.mark.parametrize("key", [None, b"talk-7", b"k" * 4096, b"k" * (MAX_MESSAGE_BYTES // 2)])
+@pytest.mark.parametrize("less", [0, 1, 100])
+def test_the_largest_message_that_a_topic_lets_through_fits_into_the_dead_letters(key, less):
+    world = World()
+    value = b"x" * (MAX_MESSAGE_BYTES - less - len(key or b""))
+    world.take_in(value, key=key)
+    assert (world.letter.value, world.letter.key) == (value, key)
+    assert world.pauses_s == []
+
+
+def test_the_largest_message_fits_whatever_is_said_of_it():
+    world = World()
+    value = b"x" * MAX_MESSAGE_BYTES
+    error = Undeliverable("\U0001f6b0" * 3_000, code=Code.FEEDBACK_ORPHAN)
+    asyncio.run(world.delivery.dead_letter(Origin("requests", 3, 17, None, value), error, attempts=1))
+    assert world.letter.value == value
+
+
+def test_a_message_that_was_larger_than_its_topic_before_compression_is_left_where_it_is_and_said_to_be():
+    world = World()
+    world.take_in(b"x" * (MAX_MESSAGE_BYTES + 1), key=None)
+    letter = world.letter
+    assert (letter.value, letter.code, letter.offset) == (None, "oversized", 17)
+    assert letter.error.startswith("Left where it is: 4,194,305 bytes")
+    assert world.pauses_s == []
 
 
 def test_an_event_may_be_given_up_without_telling_anybody():
@@ -238,9 +285,9 @@ def test_nothing_is_lost_while_the_broker_is_away_for_half_of_all_sends():
 
 @pytest.mark.parametrize("error", ["\ud83d is half of a pair", "x" * 3_000, "\x00", "\U0001f6b0" * 3_000])
 def test_an_error_with_any_text_whatever_reaches_the_dead_letters(error):
-    world = World(*[RuntimeError(error)] * 3)
+    world = World(*[Rejected(error, code=Code.PROVIDER_REJECTED)] * 3)
     world.take_in()
-    assert world.letter.error.startswith("RuntimeError: ")
+    assert world.letter.error
     assert len(world.letter.error) <= 2_000
     assert world.pauses_s == [FIRST_PAUSE_S, 2 * FIRST_PAUSE_S]
 

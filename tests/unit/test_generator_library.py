@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from agents.answering.documents import SourceUnreadable
-from agents.answering.library import Found, Library, UnknownSource
+from agents.answering.library import OWN_BYTES_KEPT, OWN_PASSAGES_KEPT, Found, Library, UnknownSource
 from agents.deciding.governance import Overrides
 from schemas import GivenDocument, RequestReceived, Step
 from tests.generator_parts import Time, routed, step
@@ -138,3 +138,86 @@ def test_a_source_that_was_never_readable_is_an_error(tmp_path: Path) -> None:
 def test_an_unknown_source_is_an_error(folder: Path) -> None:
     with pytest.raises(UnknownSource):
         asyncio.run(found(library(folder), asking(), lexical(sources=("nowhere",))))
+
+
+def test_a_file_that_cannot_be_read_is_logged_and_the_others_answer(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "latin.md").write_bytes(b"secret \xff\xfe")
+
+    async def run() -> Found:
+        shelf = library(folder)
+        await shelf.warm()
+        return await found(shelf, asking(), lexical())
+
+    passages = asyncio.run(run()).passages
+    logged = "".join(capsys.readouterr())
+    assert passages[0].text == "A refund takes ten days."
+    assert ("file_unreadable" in logged, "latin.md" in logged, "is not UTF-8" in logged) == (True, True, True)
+    assert "secret" not in logged
+
+
+def test_a_file_that_becomes_unreadable_stays_as_it_was_read_while_others_change(folder: Path) -> None:
+    (folder / "other.md").write_text("# Other\n\nA refund by post is slow.\n", encoding="utf-8")
+
+    async def run() -> Found:
+        time = Time()
+        shelf = library(folder, time)
+        await found(shelf, asking(), lexical())
+        (folder / "guide.md").write_bytes(b"\xff\xfe\xfa")
+        (folder / "other.md").write_text("# Other\n\nA refund by post is quick.\n", encoding="utf-8")
+        time.passes(31)
+        await found(shelf, asking(), lexical())
+        await asyncio.gather(*(task for task in asyncio.all_tasks() if task is not asyncio.current_task()))
+        return await found(shelf, asking(), lexical(top_k=5))
+
+    texts = {passage.text for passage in asyncio.run(run()).passages}
+    assert texts >= {"A refund takes ten days.", "A refund by post is quick."}
+
+
+def own_of(size: int, name: str = "mine") -> GivenDocument:
+    return GivenDocument(document_id=name, text=f"A refund of {name}.\n\n" + "abcdefghi " * (size // 10))
+
+
+def kept_after(folder: Path, *each: GivenDocument, **fields: object) -> tuple[int, int, int]:
+    async def run() -> tuple[int, int, int]:
+        shelf = library(folder)
+        for own in each:
+            await found(shelf, asking(own), lexical(sources=(), **fields))
+        return shelf.own_kept
+
+    return asyncio.run(run())
+
+
+def test_indexes_of_requests_documents_are_kept_by_their_bytes_and_the_newest_stays(folder: Path) -> None:
+    kept, size_bytes, _ = kept_after(folder, *(own_of(1_000_000, f"n{n}") for n in range(6)))
+    assert (kept, size_bytes <= OWN_BYTES_KEPT) == (4, True)
+
+
+def test_the_older_index_goes_where_both_do_not_fit(folder: Path) -> None:
+    kept, size_bytes, _ = kept_after(folder, own_of(3_000_000, "older"), own_of(2_000_000, "newer"))
+    assert (kept, size_bytes // 1_000_000) == (1, 2)
+
+
+def test_many_small_documents_of_requests_are_all_kept(folder: Path) -> None:
+    assert kept_after(folder, *(own_of(100, f"n{n}") for n in range(40)))[0] == 40
+
+
+def test_the_same_documents_are_indexed_once(folder: Path) -> None:
+    assert kept_after(folder, own_of(100), own_of(100))[0] == 1
+
+
+def test_documents_larger_than_the_bound_answer_and_are_let_go(folder: Path) -> None:
+    async def run() -> tuple[Found, tuple[int, int, int]]:
+        shelf = library(folder)
+        answer = await found(shelf, asking(own_of(OWN_BYTES_KEPT)), lexical(sources=()))
+        return answer, shelf.own_kept
+
+    answer, kept = asyncio.run(run())
+    assert answer.passages
+    assert kept == (0, 0, 0)
+
+
+def test_documents_of_too_many_passages_answer_and_are_let_go(folder: Path) -> None:
+    many = GivenDocument(document_id="many", text="refund\n\n" * (OWN_PASSAGES_KEPT + 1))
+    assert kept_after(folder, many) == (0, 0, 0)

@@ -188,6 +188,21 @@ def test_giving_up_ends_the_request_with_an_internal_error() -> None:
     assert (response.code, response.cost_usd) == ("internal_error", 0.0)
 
 
+def test_a_request_that_was_given_up_has_ended_a_repeat_pays_nothing_and_gets_the_same_end() -> None:
+    world = answering_world()
+
+    async def run() -> None:
+        await world.generator.give_up(routed("simple"))
+        await world.generator.handle(routed("simple"))
+        await world.generator.give_up(routed("simple"))
+
+    asyncio.run(run())
+    first, *again = world.on("responses")
+    assert again == [first, first]
+    assert world.models.calls == []
+    assert world.kept.log[:2] == ["kept finished", "published responses"]
+
+
 def test_giving_up_on_a_request_that_was_answered_sends_its_answer() -> None:
     world = answering_world()
     world.refused_topics = {"responses"}

@@ -8,9 +8,10 @@ import numpy.typing as npt
 import pytest
 
 from agents.answering import Document, Passage
-from agents.answering.graph import EntityGraph, entities
+from agents.answering.graph import LINKED_AT_MOST, EntityGraph, entities
 from agents.answering.ranking import LexicalIndex, best, fuse, stem, terms
 from agents.answering.retrieval import RETRIEVAL_STRATEGIES, KnowledgeBase
+from agents.answering.splitting import CHUNK_SIZES, split
 
 
 class HashedWords:
@@ -106,20 +107,26 @@ def test_an_override_never_raises_the_size_of_a_strategy(base):
     )
 
 
-def test_documents_of_one_request_stay_out_of_the_base(base):
-    own = Document(document_id="own.md", title="Own", text="Zebras graze.")
-    assert base.with_documents([own]).search("zebras", [], "entity_based", 1, graph=False)
-    assert base.search("zebras", [], "entity_based", 1, graph=False) == []
-
-
-def test_texts_that_were_encoded_are_not_encoded_again_for_one_request():
+@pytest.mark.parametrize("strategy", RETRIEVAL_STRATEGIES)
+def test_a_search_makes_the_index_of_its_own_strategy_only(strategy):
     encoder = HashedWords()
     base = KnowledgeBase(DOCUMENTS, encoder)
-    base.warm(["semantic"])
-    before = len(encoder.encoded)
-    own = Document(document_id="own.md", title="Own", text="Zebras graze.")
-    base.with_documents([own]).warm(["semantic"])
-    assert encoder.encoded[before:] == ["Own\nZebras graze."]
+    base.search("gate", [], strategy, 1, graph=False)
+    passages = [passage for document in DOCUMENTS for passage in split(document, strategy, CHUNK_SIZES[strategy])]
+    assert base.passages == len(passages)
+    encoded = [text for text in encoder.encoded if text not in {"gate", ""}]
+    assert len(encoded) == (0 if strategy == "entity_based" else len(passages))
+
+
+def linking(passage_id: str, heading: str, text: str) -> Passage:
+    document_id = passage_id.partition("#")[0]
+    return Passage(passage_id=passage_id, document_id=document_id, title="T", heading=heading, text=text)
+
+
+def test_a_link_to_a_long_section_leads_to_its_first_passages_only():
+    section = [linking(f"b#{n}", "Long", f"text {n}") for n in range(50)]
+    graph = EntityGraph([linking("a#1", "", "[see](b#long) and [again](b#long)"), *section])
+    assert sorted(graph.expand([0])) == list(range(1, 1 + LINKED_AT_MOST))
 
 
 @pytest.mark.parametrize(("strategy", "top_k"), [("fuzzy", 3), ("semantic", 0)])

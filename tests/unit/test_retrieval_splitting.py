@@ -1,6 +1,7 @@
 """Splitting: within the limit, nothing lost, code and tables whole where they fit."""
 
 import itertools
+import os
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from agents.answering import Document
 from agents.answering.documents import SourceUnreadable, load_folder
-from agents.answering.splitting import CHUNK_SIZES, read_blocks, sentences, split
+from agents.answering.splitting import CHUNK_SIZES, read_blocks, read_heading, sentences, split
 
 TEXT = """# Valves
 
@@ -115,13 +116,40 @@ def test_a_folder_is_read_in_the_order_of_its_ids(tmp_path):
     (tmp_path / "b" / "c.txt").write_text("plain")
     (tmp_path / "a.md").write_text("\ufeff# The title\n\ntext", encoding="utf-8")
     (tmp_path / "ignored.pdf").write_bytes(b"%PDF")
-    loaded = load_folder(tmp_path)
+    loaded = load_folder(tmp_path).documents
     assert [(one.document_id, one.title) for one in loaded] == [("a.md", "The title"), ("b/c.txt", "c")]
 
 
-def test_a_missing_folder_and_a_file_that_is_not_utf8_are_named(tmp_path):
+def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(SourceUnreadable, match="is not a folder"):
         load_folder(tmp_path / "none")
+
+
+def test_what_cannot_be_read_is_named_with_its_reason_and_the_rest_is_read(tmp_path):
+    (tmp_path / "good.md").write_text("# Good")
     (tmp_path / "latin.txt").write_bytes(b"\xe4\xff")
-    with pytest.raises(SourceUnreadable, match=r"latin\.txt: is not UTF-8"):
-        load_folder(tmp_path)
+    (tmp_path / "lost.md").symlink_to(tmp_path / "nowhere.md")
+    os.mkfifo(tmp_path / "pipe.md")
+    (tmp_path / os.fsdecode(b"\xff.md")).write_text("# Badly named")
+    loaded = load_folder(tmp_path)
+    assert [one.document_id for one in loaded.documents] == ["good.md"]
+    assert [(one.document_id, one.reason.split(" (")[0]) for one in loaded.unread] == [
+        ("\\xff.md", "has a name that is not UTF-8"),
+        ("latin.txt", "is not UTF-8"),
+        ("lost.md", "is not a file, or a link that leads nowhere"),
+        ("pipe.md", "is not a file, or a link that leads nowhere"),
+    ]
+
+
+def test_a_line_too_long_for_a_heading_is_a_paragraph_and_loses_nothing():
+    line = "# " + "word " * 100
+    assert [(block.kind, block.text) for block in read_blocks(line)] == [("paragraph", line.rstrip())]
+
+
+@pytest.mark.parametrize(
+    ("line", "heading"),
+    [("# x", (1, "x")), ("###### a b ##  ", (6, "a b")), ("#  x#", (1, "x")), ("# ", (1, "")),
+     ("#x", None), ("####### x", None), (" # x", None)],
+)  # fmt: skip
+def test_a_heading_is_read_without_its_marks(line, heading):
+    assert read_heading(line) == heading

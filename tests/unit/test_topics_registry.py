@@ -10,7 +10,18 @@ import pytest
 
 from schemas import EVENTS, DeadLettered
 from streams.admin import configuration_of, partitions_of
-from streams.topics import MAX_EVENT_BYTES, MAX_MESSAGE_BYTES, OUTSIDE, STAGES, TOPICS, key_of, may_write, read_by
+from streams.topics import (
+    LETTER_BYTES,
+    LONGEST_LETTER_KEY_BYTES,
+    MAX_EVENT_BYTES,
+    MAX_MESSAGE_BYTES,
+    OUTSIDE,
+    STAGES,
+    TOPICS,
+    key_of,
+    may_write,
+    read_by,
+)
 from tests.event_examples import example
 
 WITH_TEXT = {"requests", "routing", "generation", "responses", "response-chunks", "feedback"}
@@ -135,6 +146,15 @@ def test_a_dead_letter_of_a_message_without_a_key_has_an_empty_one():
     assert key_of("router-dlq", letter) == b""
 
 
+def test_a_key_that_would_not_fit_twice_is_in_its_dead_letter_only():
+    for length, key in (
+        (LONGEST_LETTER_KEY_BYTES, b"k" * LONGEST_LETTER_KEY_BYTES),
+        (LONGEST_LETTER_KEY_BYTES + 1, b""),
+    ):
+        letter = msgspec.structs.replace(example("DeadLettered"), key=b"k" * length)
+        assert key_of("router-dlq", letter) == key
+
+
 def test_an_event_on_the_wrong_topic_has_no_key():
     with pytest.raises(TypeError, match="ResponseReady does not belong on requests"):
         key_of("requests", example("ResponseReady"))
@@ -143,7 +163,8 @@ def test_an_event_on_the_wrong_topic_has_no_key():
 @pytest.mark.parametrize("topic", TOPICS.values(), ids=lambda topic: topic.name)
 def test_the_brokers_configuration_follows_the_declaration(topic):
     configuration = configuration_of(topic)
-    assert int(configuration["max.message.bytes"]) == MAX_MESSAGE_BYTES
+    letters = topic.events == (DeadLettered,)
+    assert int(configuration["max.message.bytes"]) == (LETTER_BYTES if letters else MAX_MESSAGE_BYTES)
     if topic.compacted:
         assert configuration["cleanup.policy"] == "compact"
         assert "retention.ms" not in configuration

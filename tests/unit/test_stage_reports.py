@@ -1,0 +1,63 @@
+"""A stage's reports: each has an id of its own, also after a restart in a container, where the process id comes again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from schemas import StageMeasured
+from streams.codec import Codec
+from streams.delivery import Origin
+from streams.deployment import Deployment
+from streams.stage import Stage
+
+CODEC = Codec()
+BEGIN_US = 1_800_000_000_000_000
+
+
+class NoBroker:
+    """What a stage needs of a Faust app, and a producer that keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.on_partitions_assigned = self
+        self.producer = self
+        self.sent: list[StageMeasured] = []
+        self.report: Callable[[], Awaitable[None]] | None = None
+
+    def connect(self, *_: Any, **__: Any) -> None:
+        """A signal that never comes."""
+
+    def timer(self, *_: Any, **__: Any) -> Callable[[Any], None]:
+        def take(report: Callable[[], Awaitable[None]]) -> None:
+            self.report = report
+
+        return take
+
+    async def send(self, _: str, __: bytes, value: bytes, *___: Any) -> Awaitable[None]:
+        event = CODEC.decode(value)
+        if isinstance(event, StageMeasured):
+            self.sent.append(event)
+        return asyncio.sleep(0)
+
+
+def reports_of_a_process(folder: Path, started_us: int) -> list[StageMeasured]:
+    app: Any = NoBroker()
+    stage = Stage("router", Deployment(var=folder), partitions=1, clock=lambda: started_us, app=app)
+
+    async def run() -> None:
+        for offset in range(2):
+            await stage.delivery.dead_letter(Origin("requests", 0, offset, None, b"?"), ValueError(), attempts=1)
+            await app.report()
+
+    asyncio.run(run())
+    return list(app.sent)
+
+
+def test_reports_of_a_worker_that_was_restarted_with_the_same_process_id_are_no_repeats(tmp_path: Path) -> None:
+    before = reports_of_a_process(tmp_path, BEGIN_US)
+    after = reports_of_a_process(tmp_path, BEGIN_US + 1)
+    assert [event.worker for event in before] == [event.worker for event in after]
+    assert [event.sequence for event in before] == [event.sequence for event in after] == [0, 1]
+    assert len({event.event_id for event in (*before, *after)}) == 4
