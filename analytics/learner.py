@@ -72,10 +72,12 @@ class ProfileLearner:
         self._catalogue = catalogue
         self._codec = codec
         self._floors = {}
+        self._priorities: dict[str, str] = {}
         for workflow in workflows.values():
             settings = governance.effective(environment, workflow.settings, Overrides()).settings
             if settings.learning_enabled:
                 self._floors[scope_of(workflow.name)] = settings.quality_floor
+                self._priorities[scope_of(workflow.name)] = workflow.node.preferences.priority
         self._published_us: dict[str, int] = {}
         self._known: dict[str, Evidence | None] = {}
         self._log = logger(role="analytics")
@@ -171,7 +173,14 @@ class ProfileLearner:
             graph_off={g.content_type: g for g in parent.graph_off} if parent else {},
         )
         changed = reconsider(
-            self._catalogue, types, estimates, seen, before, floor=self._floors[scope], version=version
+            self._catalogue,
+            types,
+            estimates,
+            seen,
+            before,
+            floor=self._floors[scope],
+            version=version,
+            priority=self._priorities[scope],
         )
         requests = sum(sums.requests for sums in seen.values())
         rated = sum(sums.rated for sums in seen.values())

@@ -149,13 +149,13 @@ def test_kill_9_during_ingestion_neither_loses_nor_repeats_and_readers_read_all_
         eventually(begun, 60)
         assert process.kill() == -signal.SIGKILL
     process.start()
-    eventually(lambda: stored(deployment, counted) == [(2_000, 2_000, 2_000, 2_000)], 60, describe="all stored")
+    eventually(lambda: stored(deployment, counted) == [(2_000, 2_000, 2_000, 2_000)], 120, describe="all stored")
     events_stored = """
         SELECT (SELECT count(*) FROM requests), (SELECT count(*) FROM plans), (SELECT count(*) FROM generations),
             (SELECT count(*) FROM responses), (SELECT count(*) FROM rewards), (SELECT sum(requests) FROM strategy_performance)
     """
     # an outcome may be whole before its request and its plan were read: topics are read side by side
-    eventually(lambda: stored(deployment, events_stored) == [(2_000,) * 6], 60, describe="all events stored")
+    eventually(lambda: stored(deployment, events_stored) == [(2_000,) * 6], 120, describe="all events stored")
     assert process.kill(signal.SIGTERM) == 0
 
 

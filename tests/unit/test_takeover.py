@@ -23,7 +23,13 @@ def seen(name: str, requests: int) -> dict[Cell, Sums]:
 
 
 def after(
-    old: Estimate, new: Estimate, *, requests: int = 40, floor: Floor = ABSOLUTE, incumbent: str | None = OLD
+    old: Estimate,
+    new: Estimate,
+    *,
+    requests: int = 40,
+    floor: Floor = ABSOLUTE,
+    incumbent: str | None = OLD,
+    priority: str = "balanced",
 ) -> Changed:
     """What changes in low complexity; in the others both strategies are alike and too bad for anything."""
     estimates = {("general", band, name): estimate(0.1) for band in BANDS for name in PAIR.ids}
@@ -31,7 +37,9 @@ def after(
     held = {}
     if incumbent is not None:
         held["general", "low"] = Incumbent(content_type="general", band="low", strategy=incumbent, since_version=2)
-    return reconsider(PAIR, ("general",), estimates, seen(NEW, requests), InForce(held, {}), floor=floor, version=9)
+    in_force = InForce(held, {})
+    evidence = seen(NEW, requests)
+    return reconsider(PAIR, ("general",), estimates, evidence, in_force, floor=floor, version=9, priority=priority)
 
 
 def who(changed: Changed) -> str:
@@ -45,6 +53,12 @@ def test_a_challenger_takes_over_with_more_than_a_tenth_more_quality_per_cost(be
     changed = after(estimate(0.82), new)
     assert who(changed) == (NEW if takes_over else OLD)
     assert len(changed.optimizations) == takes_over
+
+
+@pytest.mark.parametrize(("priority", "takes_over"), [("balanced", False), ("quality_over_speed", True)])
+def test_what_counts_as_better_is_the_workflow_s_priority(priority, takes_over):
+    changed = after(estimate(0.82, 1e-6), estimate(0.90, 2e-6), priority=priority)
+    assert who(changed) == (NEW if takes_over else OLD)
 
 
 def test_a_take_over_is_written_down_with_its_numbers_and_a_sentence():
