@@ -101,8 +101,11 @@ class _Design:
             self.column("retrieval-content_type", strategy.retrieval, content_type),
             self.column("graph-content_type", graph, content_type),
             self.column("strategy", strategy.id),
-            self.column("strategy-kind", strategy.id, content_type, band),
         ]
+
+    def own_column(self, content_type: str, band: Band, strategy: Strategy) -> int:
+        """The effect of a strategy in one kind; only where it was observed, else it is its prior and nothing else."""
+        return self.column("strategy-kind", strategy.id, content_type, band)
 
 
 def learn(catalogue: Catalogue, content_types: Sequence[str], seen: Mapping[Cell, Sums]) -> dict[Cell, Estimate]:
@@ -115,6 +118,8 @@ def learn(catalogue: Catalogue, content_types: Sequence[str], seen: Mapping[Cell
     cells: list[Cell] = [(t, b, s.id) for t in content_types for b in BANDS for s in catalogue.strategies]
     design = _Design()
     rows = {cell: design.row(cell[0], cell[1], catalogue.strategy(cell[2])) for cell in (*cells, *observed)}
+    for cell in observed:
+        rows[cell].append(design.own_column(cell[0], cell[1], catalogue.strategy(cell[2])))
     posterior = _quality(catalogue, design, rows, observed, cells)
     money = _Shrunk(catalogue, observed, cost=True)
     time = _Shrunk(catalogue, observed, cost=False)
@@ -167,20 +172,29 @@ def _quality(
         precision[np.ix_(index, index)] += weight
         residual = sums.reward_sum / sums.requests - _prior(catalogue, cell).quality
         shift[index] += weight * residual
-    covariance = np.linalg.inv(precision)
+    covariance: npt.NDArray[np.float64] = np.linalg.inv(precision).astype(np.float64)
     effects = covariance @ shift
     indicators = np.zeros((len(cells), size))
     for i, cell in enumerate(cells):
         indicators[i, rows[cell]] = 1.0
     means = np.array([_prior(catalogue, cell).quality for cell in cells]) + indicators @ effects
-    spread = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", indicators, covariance, indicators), 0.0))
+    own = np.array([0.0 if cell in observed else SPREAD["strategy-kind"] ** 2 for cell in cells])
+    spread = np.sqrt(_quadratic(indicators, covariance) + own)
     gaps = np.zeros(len(cells))
     size_of_kind = len(catalogue.strategies)
     for start in range(0, len(cells), size_of_kind):
         kind = slice(start, start + size_of_kind)
-        contrast = indicators[kind] - indicators[start + int(np.argmax(means[kind]))]
-        gaps[kind] = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", contrast, covariance, contrast), 0.0))
+        best = int(np.argmax(means[kind]))
+        both = own[kind] + own[start + best]
+        both[best] = 0.0
+        gaps[kind] = np.sqrt(_quadratic(indicators[kind] - indicators[start + best], covariance) + both)
     return _Posterior(means.tolist(), spread.tolist(), gaps.tolist())
+
+
+def _quadratic(rows: npt.NDArray[np.float64], covariance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The variance of each row's combination of effects."""
+    variance: npt.NDArray[np.float64] = np.maximum(((rows @ covariance) * rows).sum(axis=1), 0.0)
+    return variance
 
 
 def _prior(catalogue: Catalogue, cell: Cell) -> Estimate:

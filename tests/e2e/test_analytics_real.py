@@ -132,6 +132,7 @@ def stored(deployment: Deployment, sql: str) -> list[tuple[Any, ...]]:
     return rows(deployment, sql).rows
 
 
+@pytest.mark.timeout(300)
 def test_kill_9_during_ingestion_neither_loses_nor_repeats_and_readers_read_all_the_while(
     deployment: Deployment, process: Process
 ):
@@ -180,7 +181,7 @@ def test_it_says_when_it_is_ready_dead_letters_what_is_no_event_and_reports(depl
             )
             == [(2.0,)]
         ),
-        30,
+        60,
     )
     assert process.kill(signal.SIGTERM) == 0
     assert not ready.exists()
@@ -201,7 +202,7 @@ def test_an_order_is_answered_once_and_versions_go_on_after_the_private_file_was
     process.start()
     publish(deployment, [order(1)])
     (first,) = read_all(deployment, "profile-history", 1)
-    eventually(lambda: stored(deployment, "SELECT version FROM profiles") == [(1,)], 20)
+    eventually(lambda: stored(deployment, "SELECT version FROM profiles") == [(1,)], 60)
     assert process.kill() == -signal.SIGKILL
     for path in deployment.analytics_folder.glob("private.duckdb*"):
         path.unlink()

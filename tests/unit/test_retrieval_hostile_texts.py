@@ -156,8 +156,15 @@ def test_an_answer_without_spaces_is_sent_in_pieces():
 
 
 @in_time
+def test_passages_that_never_end_are_looked_at_once():
+    system = '<passage id="" title="">\n' * SIZE
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": "?"}]
+    assert parse_messages(messages)[1] == []
+
+
+@in_time
 def test_an_impossible_role_of_marks_is_refused():
     body = msgspec.json.encode({"model": "m", "messages": [{"role": "`$" * SIZE, "content": ""}]})
     with pytest.raises(ProtocolError) as refused:
         read_request(body)
-    assert refused.value.param == "messages[...].role"
+    assert refused.value.param == "messages[0].role"
