@@ -8,7 +8,7 @@ In: every topic that the registry has analytics read. Out: the storage, ``profil
 2. take the batch in: events and offsets together (``storage``);
 3. at most every half second, once the profile history is read: the learner's step, whose profiles are inserted in
    its transaction; then they are published, history first, and marked;
-4. replace the public file when something changed, at most once a second and at most a twentieth of the time.
+4. replace the public file when something changed, at most once a second; rarer where it takes long, at least every 5 s.
 
 Keeps counters only; all else is the storage's. Fails by raising: the process ends, the supervisor starts it again,
 and it goes on from what was committed. ``stop`` ends the loop after the round at hand.
@@ -47,7 +47,9 @@ from streams.topics import key_of
 STEP_EVERY_S = 0.5
 PUBLIC_EVERY_S = 1.0
 PUBLIC_SHARE = 20
-"""Replacing the public file takes at most one part in so many of the time."""
+"""Replacing the public file takes at most one part in so many of the time ..."""
+PUBLIC_AT_LEAST_EVERY_S = 5.0
+"""... but it is never older than this while something new was stored."""
 MAINTAIN_EVERY_S = 5.0
 REPORT_EVERY_S = 5.0
 _COUNTED = (
@@ -207,7 +209,7 @@ class AnalyticsConsumer:
         began = monotonic()
         publish(self._storage, self._clock())
         took_s = monotonic() - began
-        self._due["public"] = monotonic() + max(PUBLIC_EVERY_S, PUBLIC_SHARE * took_s)
+        self._due["public"] = monotonic() + min(max(PUBLIC_EVERY_S, PUBLIC_SHARE * took_s), PUBLIC_AT_LEAST_EVERY_S)
         self._changed = False
 
     def _report(self, publisher: Publisher) -> None:
