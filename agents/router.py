@@ -9,6 +9,7 @@ it by that.
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from agents.answering.ending import failed_response
 from agents.deciding.content_types import ContentTypes, parse_examples, with_own_types
 from agents.deciding.governance import GovernanceFile
 from agents.deciding.held import Held
@@ -28,7 +29,6 @@ from schemas import (
 from streams.delivery import Origin
 from streams.deployment import Deployment
 from streams.errors import Code, Rejected, Undecodable, Undeliverable
-from streams.identity import event_id
 from streams.outbox import Outbox
 from streams.stage import Stage
 
@@ -39,18 +39,7 @@ EXAMPLES = Path(__file__).parent / "deciding" / "content_type_examples.yaml"
 
 def response_failed(request: RequestReceived, error: Rejected, now_us: int) -> ResponseFailed:
     """The terminal response of a request that cannot be answered."""
-    return ResponseFailed(
-        event_id=event_id("Response", request.tenant, request.conversation_id, request.request_id),
-        occurred_at_us=now_us,
-        tenant=request.tenant,
-        conversation_id=request.conversation_id,
-        request_id=request.request_id,
-        workflow=request.workflow,
-        code=str(error.code),
-        error=error.what,
-        remedy=error.remedy,
-        latency_ms=max(0.0, (now_us - request.occurred_at_us) / 1_000),
-    )
+    return failed_response(request, error.code, error.what, remedy=error.remedy, now_us=now_us)
 
 
 class Router:

@@ -35,9 +35,9 @@ from analytics.publisher import ROLE, NotDelivered, Publisher
 from analytics.reader import Reader
 from analytics.storage import Storage
 from analytics.upkeep import maintain
-from schemas import DeadLettered, Measure, StageMeasured
+from schemas import Measure, StageMeasured
 from streams.codec import Codec
-from streams.delivery import Clock
+from streams.delivery import Clock, Origin, letter_of
 from streams.deployment import Deployment
 from streams.identity import event_id
 from streams.logs import logger
@@ -151,20 +151,8 @@ class AnalyticsConsumer:
         letters = []
         for case in refused:
             origin = case.message
-            place = (origin.topic, str(origin.partition), str(origin.offset))
-            letter = DeadLettered(
-                event_id=event_id("DeadLettered", ROLE, *place),
-                occurred_at_us=self._clock(),
-                stage=ROLE,
-                topic=origin.topic,
-                partition=origin.partition,
-                offset=origin.offset,
-                key=origin.key,
-                value=origin.value,
-                code=str(case.code),
-                error=case.error[:2_000],
-                attempts=1,
-            )
+            place = Origin(origin.topic, origin.partition, origin.offset, origin.key, origin.value)
+            letter = letter_of(ROLE, place, code=case.code, error=case.error, attempts=1, now_us=self._clock())
             letters.append((topic, key_of(topic, letter), self._codec.encode(letter)))
             self._log.warning(
                 "dead_lettered",

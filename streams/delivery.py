@@ -57,6 +57,32 @@ current_origin: ContextVar[Origin] = ContextVar("current_origin")
 """The message whose event is being handled: for a handler that must know the partition or keep the bytes."""
 
 
+def letter_of(role: str, origin: Origin, *, code: Code, error: str, attempts: int, now_us: int) -> DeadLettered:
+    """The dead letter of a message, as every role writes it.
+
+    A message that is larger than a topic takes (it came compressed) gets a letter without key and value that says so.
+    """
+    bytes_in_all = len(origin.key or b"") + len(origin.value or b"")
+    fits = bytes_in_all <= MAX_MESSAGE_BYTES
+    if not fits:
+        error = f"Left where it is: {bytes_in_all:,} bytes are more than a dead letter can carry. {error}"
+    # Half a surrogate pair has no bytes on the wire: such a letter could never be delivered.
+    error = error.encode("utf-8", "backslashreplace").decode("utf-8")
+    return DeadLettered(
+        event_id=event_id("DeadLettered", role, origin.topic, str(origin.partition), str(origin.offset)),
+        occurred_at_us=now_us,
+        stage=role,
+        topic=origin.topic,
+        partition=origin.partition,
+        offset=origin.offset,
+        key=origin.key if fits else None,
+        value=origin.value if fits else None,
+        code=str(code),
+        error=error[:2_000],
+        attempts=attempts,
+    )
+
+
 class Delivery:
     """Carries messages to a handler on behalf of one role."""
 
@@ -141,25 +167,8 @@ class Delivery:
     async def dead_letter(self, origin: Origin, error: Exception, *, attempts: int) -> None:
         """Put a message into the role's dead letters; tries until the broker has it."""
         code = error.code if isinstance(error, PenstockError) else Code.HANDLER_FAILED
-        what = described(error)
-        # Half a surrogate pair has no bytes on the wire: such a letter could never be delivered.
-        what = what.encode("utf-8", "backslashreplace").decode("utf-8")
-        bytes_in_all = len(origin.key or b"") + len(origin.value or b"")
-        fits = bytes_in_all <= MAX_MESSAGE_BYTES
-        if not fits:  # it came compressed; as it is, no topic takes it
-            what = f"Left where it is: {bytes_in_all:,} bytes are more than a dead letter can carry. {what}"
-        letter = DeadLettered(
-            event_id=event_id("DeadLettered", self.role, origin.topic, str(origin.partition), str(origin.offset)),
-            occurred_at_us=self._clock(),
-            stage=self.role,
-            topic=origin.topic,
-            partition=origin.partition,
-            offset=origin.offset,
-            key=origin.key if fits else None,
-            value=origin.value if fits else None,
-            code=str(code),
-            error=what[:2_000],
-            attempts=attempts,
+        letter = letter_of(
+            self.role, origin, code=code, error=described(error), attempts=attempts, now_us=self._clock()
         )
         await self._until_done(lambda: self._outbox.publish(f"{self.role}-dlq", letter), "dead_letter_not_delivered")
         self.dead_lettered_total += 1

@@ -59,11 +59,17 @@ def response_id(request: RequestReceived) -> str:
     return event_id("Response", request.tenant, request.conversation_id, request.request_id)
 
 
-def response_failed(
-    routed: RequestRouted, code: Code, error: str, *, remedy: str = "", cost_usd: float = 0.0, now_us: int
+def failed_response(
+    request: RequestReceived,
+    code: Code,
+    error: str,
+    *,
+    remedy: str = "",
+    routing_id: str | None = None,
+    cost_usd: float = 0.0,
+    now_us: int,
 ) -> ResponseFailed:
     """The terminal response of a request that got no answer; the remedy is the catalogue's where none is given."""
-    request = routed.request
     return ResponseFailed(
         event_id=response_id(request),
         occurred_at_us=now_us,
@@ -74,9 +80,18 @@ def response_failed(
         code=str(code),
         error=error,
         remedy=remedy or RESPONSE_CODES[code].remedy,
-        routing_id=routed.event_id,
+        routing_id=routing_id,
         cost_usd=cost_usd,
         latency_ms=max(0.0, (now_us - request.occurred_at_us) / 1_000),
+    )
+
+
+def response_failed(
+    routed: RequestRouted, code: Code, error: str, *, remedy: str = "", cost_usd: float = 0.0, now_us: int
+) -> ResponseFailed:
+    """The same for a request that had a plan."""
+    return failed_response(
+        routed.request, code, error, remedy=remedy, routing_id=routed.event_id, cost_usd=cost_usd, now_us=now_us
     )
 
 
