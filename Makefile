@@ -15,7 +15,7 @@ VAR := $(or $(PENSTOCK_VAR),var)
 STAMPS := $(VAR)/setup
 LIBS := $(VAR)/kafka/libs
 
-.PHONY: help setup demo test check format up down clean
+.PHONY: help setup demo test bench check format up down clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ demo: setup ## the whole loop on real questions: start, ask, learn, print the re
 
 test: setup ## the whole test suite, on a real broker where a test needs one
 	@$(BIN)/pytest
+
+bench: setup ## how fast it is: every figure beside its baseline, in about 10 minutes; writes var/bench.json
+	@$(BIN)/python -m tests.benchmarks
 
 check: setup ## linters, types, import contracts, schema compatibility, generated files
 	@$(BIN)/ruff check
