@@ -30,12 +30,14 @@ from schemas import (
     ResponseReady,
     Turn,
 )
+from streams import tracing
 from streams.codec import Codec
 from streams.delivery import Clock, wall_clock_us
 from streams.deployment import Deployment
 from streams.errors import Undecodable
 from streams.identity import event_id
 from streams.topics import LETTER_BYTES, key_of
+from streams.tracing import Headers
 
 Response = ResponseReady | ResponseFailed
 Identity = tuple[str, str, str]
@@ -121,13 +123,15 @@ class Client:
 
     async def publish(self, topic: str, event: Record) -> None:
         """Publish an event and wait until the broker has it."""
-        await self.publish_raw(topic, key_of(topic, event), self.codec.encode(event))
+        with tracing.sending(topic, begins=True):
+            await self.publish_raw(topic, key_of(topic, event), self.codec.encode(event), tracing.outgoing())
 
-    async def publish_raw(self, topic: str, key: bytes | None, value: bytes | None) -> None:
+    async def publish_raw(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         """Publish bytes as they are: what ``dlq replay`` does."""
         if self._producer is None:
             raise RuntimeError("The client is not open: use `async with Client(...)`.")
-        await self._producer.send_and_wait(self._deployment.topic(topic), value=value, key=key)
+        name = self._deployment.topic(topic)
+        await self._producer.send_and_wait(name, value=value, key=key, headers=list(headers) or None)
 
     def request(
         self,

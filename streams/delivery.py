@@ -21,12 +21,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from schemas import DeadLettered, Record
+from streams import tracing
 from streams.codec import Codec
 from streams.errors import Code, PenstockError, Undecodable, Undeliverable
 from streams.identity import event_id
 from streams.logs import described, logger, trail
 from streams.outbox import Outbox
 from streams.topics import MAX_MESSAGE_BYTES, TOPICS
+from streams.tracing import Headers
 
 ATTEMPTS = 3
 FIRST_PAUSE_S = 0.1
@@ -51,6 +53,8 @@ class Origin:
     offset: int
     key: bytes | None
     value: bytes | None
+    headers: Headers = ()
+    """Those that are handed on with what is published for it: the trace."""
 
 
 current_origin: ContextVar[Origin] = ContextVar("current_origin")
@@ -117,7 +121,8 @@ class Delivery:
         self.in_flight += 1
         handled = current_origin.set(origin)
         try:
-            await self._take_in(origin, handle, give_up)
+            with tracing.processing(origin):
+                await self._take_in(origin, handle, give_up)
         finally:
             current_origin.reset(handled)
             self.in_flight -= 1
@@ -153,6 +158,7 @@ class Delivery:
                     error=described(error),
                     raised_through=trail(error),
                 )
+                tracing.happened("attempt_failed", {"penstock.attempt": attempt, "error.type": type(error).__name__})
                 if attempt == ATTEMPTS:
                     await self.dead_letter(origin, error, attempts=attempt)
                     if give_up is not None:
@@ -167,6 +173,7 @@ class Delivery:
     async def dead_letter(self, origin: Origin, error: Exception, *, attempts: int) -> None:
         """Put a message into the role's dead letters; tries until the broker has it."""
         code = error.code if isinstance(error, PenstockError) else Code.HANDLER_FAILED
+        tracing.failed(str(code))
         letter = letter_of(
             self.role, origin, code=code, error=described(error), attempts=attempts, now_us=self._clock()
         )

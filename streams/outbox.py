@@ -1,18 +1,21 @@
 """The outbox: the one way a stage publishes, and it refuses what the registry does not declare.
 
-In: a topic's name and an event. Out: a message on Kafka, delivery confirmed before ``publish`` returns. Keeps a counter.
+In: a topic's name and an event. Out: a message on Kafka with the trace in its headers, delivery confirmed before ``publish``
+returns. Keeps a counter.
 Fails with ``UndeclaredTopic`` or ``TypeError`` for a mistake in the code, and with the broker's error where delivery failed.
 """
 
 from collections.abc import Awaitable, Callable
 
 from schemas import Record
+from streams import tracing
 from streams.codec import Codec
 from streams.errors import UndeclaredTopic
 from streams.topics import key_of, may_write
+from streams.tracing import Headers
 
-Send = Callable[[str, bytes, bytes], Awaitable[None]]
-"""Sends (topic, key, value) and returns when the broker has it."""
+Send = Callable[[str, bytes, bytes, Headers], Awaitable[None]]
+"""Sends (topic, key, value, headers) and returns when the broker has it."""
 
 
 class Outbox:
@@ -31,5 +34,6 @@ class Outbox:
                 f"The {self.role} may not publish to {topic}.",
                 remedy="Declare it in streams/topics.py, or publish elsewhere.",
             )
-        await self._send(topic, key_of(topic, event), self._codec.encode(event))
+        with tracing.sending(topic):
+            await self._send(topic, key_of(topic, event), self._codec.encode(event), tracing.outgoing())
         self.published_total += 1

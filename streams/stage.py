@@ -25,6 +25,7 @@ from streams.logs import logger
 from streams.metrics import known
 from streams.outbox import Outbox
 from streams.topics import TOPICS
+from streams.tracing import Headers, carried
 
 REPORT_INTERVAL_S = 5.0
 PREPARE_PAUSE_S = 1.0
@@ -136,8 +137,9 @@ class Stage:
             else:
                 return
 
-    async def _send(self, topic: str, key: bytes, value: bytes) -> None:
-        sent = await self.app.producer.send(self.deployment.topic(topic), key, value, None, None, None)
+    async def _send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
+        name = self.deployment.topic(topic)
+        sent = await self.app.producer.send(name, key, value, None, None, list(headers) or None)
         await sent
 
     async def _on_assigned(self, app: AppT, assigned: set[Any], **_: Any) -> None:
@@ -190,4 +192,5 @@ class Stage:
 
 def _origin(topic: str, event: EventT[bytes]) -> Origin:
     message = event.message
-    return Origin(topic, message.partition, message.offset, message.key, message.value)
+    headers = carried(message.headers)
+    return Origin(topic, message.partition, message.offset, message.key, message.value, headers)

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 
+from streams import tracing
 from streams.deployment import Deployment
 from streams.errors import PenstockError
 from streams.logs import configure
@@ -104,12 +105,15 @@ def main(arguments: list[str]) -> int:
     deployment = Deployment()
     configure(deployment.log_level)
     try:
+        tracing.start(role, deployment.worker, os.environ)
         ROLES[role](deployment, dict(os.environ))
     except Exception as error:
         if not _is_for_the_operator(error):
             raise
         sys.stderr.write(f"{error}\n")
         return UNUSABLE
+    finally:
+        tracing.stop()
     return 0
 
 

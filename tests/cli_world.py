@@ -22,6 +22,7 @@ from streams.errors import Unconfigured
 from streams.following import Message, Spot, partition_of
 from streams.identity import event_id
 from streams.topics import TOPICS, key_of
+from streams.tracing import Headers
 
 CODEC = Codec()
 NOW_US = 1_760_000_000_000_000
@@ -81,7 +82,7 @@ class MemoryClient(Client):
     async def __aexit__(self, *_: object) -> None:
         return None
 
-    async def publish_raw(self, topic: str, key: bytes | None, value: bytes | None) -> None:
+    async def publish_raw(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         self._log.append(topic, key, value)
 
     async def answer_to(self, request: Any, *, within_s: float = 60.0) -> Any:

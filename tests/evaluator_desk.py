@@ -30,6 +30,7 @@ from streams.logs import logger
 from streams.outbox import Outbox
 from streams.progress import Progress
 from streams.topics import key_of
+from streams.tracing import Headers
 
 S = 1_000_000
 START_US = 1_700_000_000 * S
@@ -128,7 +129,7 @@ class Desk:
                 self.steps_left = None
                 raise Crash
 
-    async def _send(self, topic: str, key: bytes, value: bytes) -> None:
+    async def _send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
         if self.broker_away:
             raise ConnectionError("away")
         self.sent.append((topic, CODEC.decode(value)))

@@ -17,6 +17,7 @@ from agents.generator import Generator
 from schemas import Candidate, Plan, Record, RequestReceived, RequestRouted, Step
 from streams.codec import Codec
 from streams.outbox import Outbox
+from streams.tracing import Headers
 
 BEGIN_US = 1_800_000_000_000_000
 CODEC = Codec()
@@ -208,7 +209,7 @@ class World:
     def on(self, topic: str) -> list[Any]:
         return [event for name, event in self.published if name == topic]
 
-    async def _send(self, topic: str, key: bytes, value: bytes) -> None:
+    async def _send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
         if topic in self.refused_topics:
             raise ConnectionError("the broker is away")
         self.published.append((topic, CODEC.decode(value)))

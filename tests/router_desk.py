@@ -11,6 +11,7 @@ from agents.router import Router
 from schemas import Record
 from streams.codec import Codec
 from streams.outbox import Outbox
+from streams.tracing import Headers
 from tests.deciding_parts import NOW_US, VECTOR, planner, request
 
 CODEC = Codec()
@@ -26,7 +27,7 @@ class Desk:
         outbox = Outbox("router", CODEC, self._send)
         self.router = Router(planner(), self.held, self._encode, outbox, lambda: now_us)
 
-    async def _send(self, topic: str, key: bytes, value: bytes) -> None:
+    async def _send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
         self.sent.append((topic, key, CODEC.decode(value)))
 
     def _encode(self, text: str) -> npt.NDArray[np.float32]:

@@ -28,6 +28,7 @@ from streams.errors import UndeclaredTopic
 from streams.outbox import Outbox
 from streams.stage import Stage
 from streams.topics import TOPICS, may_write, read_by
+from streams.tracing import Headers
 from tests.event_examples import example
 
 CODEC = Codec()
@@ -150,7 +151,7 @@ def test_the_router_publishes_exactly_the_events_that_are_declared_for_it_but_an
     planner, _ = build_planner(deployment, Letters(), {})
     sent: list[tuple[str, type[Record]]] = []
 
-    async def send(topic: str, key: bytes, value: bytes) -> None:
+    async def send(topic: str, key: bytes, value: bytes, headers: Headers) -> None:
         sent.append((topic, type(CODEC.decode(value))))
 
     router = Router(

@@ -14,6 +14,7 @@ from streams.errors import Code, Rejected, Undeliverable
 from streams.identity import event_id
 from streams.outbox import Outbox
 from streams.topics import MAX_EVENT_BYTES, MAX_MESSAGE_BYTES, TOPICS
+from streams.tracing import Headers
 from tests.event_examples import example
 
 CODEC = Codec()
@@ -31,7 +32,7 @@ class Broker:
         self.away = 0
         self.sent: list[tuple[str, bytes, Record]] = []
 
-    async def send(self, topic: str, key: bytes, value: bytes) -> None:
+    async def send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
         if self.away:
             self.away -= 1
             raise ConnectionError("the broker is away")

@@ -20,6 +20,7 @@ from agents.generator import Generator
 from schemas import GenerationCompleted, RequestRouted, ResponseFailed, ResponseReady
 from streams.delivery import Delivery, Origin
 from streams.topics import MAX_EVENT_BYTES, MAX_MESSAGE_BYTES
+from streams.tracing import Headers
 from tests.generator_parts import CODEC, Models, Time, World, answer, means, routed
 
 KIB = 1024
@@ -176,10 +177,10 @@ def test_an_end_that_the_brokers_topic_is_too_small_for_is_replaced() -> None:
     world = finding(World(Models(Time(), simple=[answer(text="a" * 200 * KIB)])))
     send = world._send
 
-    async def small(topic: str, key: bytes, value: bytes) -> None:
+    async def small(topic: str, key: bytes, value: bytes, headers: Headers) -> None:
         if topic == "responses" and len(value) > 100 * KIB:
             raise MessageSizeTooLargeError
-        await send(topic, key, value)
+        await send(topic, key, value, headers)
 
     world.outbox._send = small
     take_in(world, routed("simple"))

@@ -11,6 +11,7 @@ from streams.codec import Codec
 from streams.errors import Code, UndeclaredTopic
 from streams.outbox import Outbox
 from streams.topics import OUTSIDE, STAGES, TOPICS, key_of
+from streams.tracing import Headers
 from tests.event_examples import example
 
 CODEC = Codec()
@@ -23,7 +24,7 @@ class Sent:
         self.messages: list[tuple[str, bytes, bytes]] = []
         self.failures = 0
 
-    async def __call__(self, topic: str, key: bytes, value: bytes) -> None:
+    async def __call__(self, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
         if self.failures:
             self.failures -= 1
             raise ConnectionError("the broker is away")

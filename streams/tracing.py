@@ -1,0 +1,353 @@
+"""Traces: one trace a request over all hops, kept in the messages' headers and exported by OpenTelemetry where that is asked for.
+
+In: the ``OTEL_*`` variables, and the W3C headers (``traceparent``, ``tracestate``) of what is handled. Out: the headers of what is
+published, and spans (``streams/otlp.py``). Keeps whether this process traces. Fails with ``Unconfigured`` for a protocol that we
+do not speak. Where no endpoint is set nothing is imported and no span is made: the headers of a request are handed on as they
+came, so that a trace of the application's survives stages that do not trace.
+
+A span carries ids, names and numbers (``ATTRIBUTES``, closed), never a text: neither a message nor what an exception says. A second
+delivery is known by the same partition and offset and by ``penstock.repeat``; another attempt by the event ``attempt_failed``.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Final, Literal, Protocol, Self
+
+from streams.errors import Unconfigured
+
+Headers = tuple[tuple[str, bytes], ...]
+"""A message's headers, as Kafka has them."""
+CARRIED: Final = frozenset({"traceparent", "tracestate"})
+"""The headers that are handed on."""
+
+Operation = Literal["send", "process", "plan", "chat", "retrieval", "evaluate", "ingest"]
+Kind = Literal["internal", "producer", "consumer", "client"]
+Value = str | bool | int | float | tuple[str, ...]
+Attribute = Literal[
+    "messaging.system",
+    "messaging.operation.name",
+    "messaging.operation.type",
+    "messaging.destination.name",
+    "messaging.destination.partition.id",
+    "messaging.kafka.offset",
+    "messaging.batch.message_count",
+    "gen_ai.operation.name",
+    "gen_ai.provider.name",
+    "gen_ai.request.model",
+    "gen_ai.request.stream",
+    "gen_ai.response.finish_reasons",
+    "gen_ai.usage.input_tokens",
+    "gen_ai.usage.output_tokens",
+    "gen_ai.conversation.id",
+    "error.type",
+    "penstock.tenant",
+    "penstock.request_id",
+    "penstock.workflow",
+    "penstock.strategy",
+    "penstock.step",
+    "penstock.try",
+    "penstock.attempt",
+    "penstock.repeat",
+    "penstock.cost_usd",
+    "penstock.passages",
+    "penstock.profile_version",
+]
+
+SPANS: Final[dict[Operation, str]] = {
+    "send": "an event is published and confirmed by the broker; named with its topic",
+    "process": "a stage handles an event, all attempts together; named with its topic",
+    "plan": "the router decides how a request is answered",
+    "retrieval": "passages are searched for a step of a plan",
+    "chat": "one try at a model; named with the model",
+    "evaluate": "an answer is scored",
+    "ingest": "analytics stores a batch; linked with the requests in it",
+}
+"""Every operation that a span may be of, and what it covers. The names are OpenTelemetry's where it has one."""
+
+ATTRIBUTES: Final[dict[Attribute, str]] = {
+    "messaging.system": "always kafka",
+    "messaging.operation.name": "send or process",
+    "messaging.operation.type": "send or process",
+    "messaging.destination.name": "the topic, without the deployment's prefix",
+    "messaging.destination.partition.id": "the partition of the message handled",
+    "messaging.kafka.offset": "the offset of the message handled: the same again is a second delivery",
+    "messaging.batch.message_count": "events in a batch",
+    "gen_ai.operation.name": "chat or retrieval",
+    "gen_ai.provider.name": "the provider, by its name in the catalogue",
+    "gen_ai.request.model": "the model asked for",
+    "gen_ai.request.stream": "the answer was asked for in pieces",
+    "gen_ai.response.finish_reasons": "why the model stopped",
+    "gen_ai.usage.input_tokens": "tokens of the prompt",
+    "gen_ai.usage.output_tokens": "tokens of the answer",
+    "gen_ai.conversation.id": "the conversation",
+    "error.type": "an error code of ours, or the type of an exception",
+    "penstock.tenant": "the tenant",
+    "penstock.request_id": "the request",
+    "penstock.workflow": "the workflow",
+    "penstock.strategy": "the strategy chosen, or of the step",
+    "penstock.step": "the step of the plan, from 0",
+    "penstock.try": "the try of the step, from 1",
+    "penstock.attempt": "the attempt to handle an event, from 1",
+    "penstock.repeat": "the event was recognised as a repeat",
+    "penstock.cost_usd": "what a call cost, in US dollars",
+    "penstock.passages": "passages found",
+    "penstock.profile_version": "the version of the profile decided from",
+}
+"""Every attribute that a span may carry, and what it says. Those of OpenTelemetry have its names."""
+
+Attributes = Mapping[Attribute, Value]
+
+
+class Place(Protocol):
+    """Where a message came from: ``streams.delivery.Origin``."""
+
+    @property
+    def topic(self) -> str:
+        """Its topic, without the prefix."""
+
+    @property
+    def partition(self) -> int:
+        """Its partition."""
+
+    @property
+    def offset(self) -> int:
+        """Its offset."""
+
+    @property
+    def headers(self) -> Headers:
+        """Those of its headers that are handed on."""
+
+
+class Tracer(Protocol):
+    """What makes spans; ``streams.otlp.Otlp``."""
+
+    def process(self, place: Place) -> AbstractContextManager[object]:
+        """A span that continues the trace in a message's headers, or begins one."""
+
+    def span(
+        self, operation: Operation, target: str, kind: Kind, attributes: Attributes, *, begins: bool
+    ) -> AbstractContextManager[object]:
+        """A span under the current one; without a current one only where it ``begins`` a trace."""
+
+    def note(self, attributes: Attributes) -> None:
+        """Set attributes of the current span."""
+
+    def happened(self, name: str, attributes: Attributes) -> None:
+        """Add an event to the current span."""
+
+    def failed(self, what: str) -> None:
+        """Mark the current span as failed."""
+
+    def outgoing(self) -> Headers:
+        """The headers of what is published now."""
+
+    def trace_id(self) -> str | None:
+        """The id of the current trace, 32 hexadecimal digits."""
+
+    def stop(self) -> None:
+        """Export what is left, within a moment."""
+
+
+class _Nothing:
+    """A span where nothing is traced."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing was begun."""
+
+
+class _Passing:
+    """Hands headers on while a message is handled."""
+
+    __slots__ = ("_headers", "_token")
+
+    def __init__(self, headers: Headers) -> None:
+        self._headers = headers
+        self._token: Token[Headers] | None = None
+
+    def __enter__(self) -> Self:
+        self._token = _passing.set(self._headers)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            _passing.reset(self._token)
+
+
+_NOTHING: Final = _Nothing()
+_passing: ContextVar[Headers] = ContextVar("passing", default=())
+_tracer: Tracer | None = None
+
+
+def endpoint(environ: Mapping[str, str]) -> str | None:
+    """Give the endpoint that traces go to by the standard variables; None where tracing is off. ``Unconfigured`` for gRPC."""
+    address = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    disabled = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    exporter = environ.get("OTEL_TRACES_EXPORTER", "otlp").strip() or "otlp"
+    if not address or disabled or exporter == "none":
+        return None
+    protocol = environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    if exporter != "otlp" or protocol not in (None, "", "http/protobuf"):
+        raise Unconfigured(
+            f"Traces cannot be exported by {exporter} over {protocol or 'http/protobuf'}.",
+            remedy="Set OTEL_TRACES_EXPORTER=otlp (or none) and OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf.",
+        )
+    return address
+
+
+def start(role: str, worker: str, environ: Mapping[str, str]) -> bool:
+    """Trace from now on, if the variables ask for it; whether they do."""
+    global _tracer  # noqa: PLW0603 - one tracer a process, as logs have one configuration
+    if endpoint(environ) is None:
+        return False
+    from streams.otlp import Otlp  # noqa: PLC0415 - the SDK costs 0.2 s and 20 MiB: only where it is asked for
+
+    stop()
+    _tracer = Otlp(role, worker)
+    return True
+
+
+def stop() -> None:
+    """Export what is left and trace no longer."""
+    global _tracer  # noqa: PLW0603 - as in start
+    if _tracer is not None:
+        _tracer.stop()
+        _tracer = None
+
+
+def is_on() -> bool:
+    """Say whether this process traces."""
+    return _tracer is not None
+
+
+def carried(headers: Iterable[tuple[str, bytes | None]] | None) -> Headers:
+    """Give those of a message's headers that are handed on."""
+    if not headers:
+        return ()
+    return tuple((name, value) for name, value in headers if name in CARRIED and value is not None)
+
+
+def processing(place: Place) -> AbstractContextManager[object]:
+    """While a message is handled: the span of it, or its headers handed on."""
+    if _tracer is not None:
+        return _tracer.process(place)
+    return _Passing(place.headers) if place.headers else _NOTHING
+
+
+def span(
+    operation: Operation,
+    target: str = "",
+    *,
+    kind: Kind = "internal",
+    attributes: Attributes | None = None,
+    begins: bool = False,
+) -> AbstractContextManager[object]:
+    """Give a span of part of the work; ``begins`` allows it to begin a trace."""
+    if _tracer is None:
+        return _NOTHING
+    return _tracer.span(operation, target, kind, attributes or {}, begins=begins)
+
+
+def sending(topic: str, *, begins: bool = False) -> AbstractContextManager[object]:
+    """Give the span of a publication; what is sent within it carries ``outgoing()``."""
+    if _tracer is None:
+        return _NOTHING
+    attributes: dict[Attribute, Value] = {
+        "messaging.system": "kafka",
+        "messaging.operation.name": "send",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": topic,
+    }
+    return _tracer.span("send", topic, "producer", attributes, begins=begins)
+
+
+def note(attributes: Attributes) -> None:
+    """Set attributes of the current span."""
+    if _tracer is not None:
+        _tracer.note(attributes)
+
+
+def happened(name: Literal["attempt_failed"], attributes: Attributes) -> None:
+    """Add an event to the current span."""
+    if _tracer is not None:
+        _tracer.happened(name, attributes)
+
+
+def failed(what: str) -> None:
+    """Mark the current span as failed; ``what`` is a code or a type, never a text."""
+    if _tracer is not None:
+        _tracer.failed(what)
+
+
+def outgoing() -> Headers:
+    """Give the headers of what is published now: the current trace, or what came and is handed on."""
+    if _tracer is not None:
+        return _tracer.outgoing()
+    return _passing.get() or _of_the_application()
+
+
+def trace_id() -> str | None:
+    """Give the id of the current trace, as 32 hexadecimal digits; None without one."""
+    if _tracer is not None:
+        return _tracer.trace_id()
+    for name, value in _passing.get():
+        if name == "traceparent":
+            return value.decode("ascii", "replace").split("-")[1] if value.count(b"-") > 1 else None
+    return None
+
+
+def _of_the_application() -> Headers:
+    """The trace that the application around us is in, if it uses OpenTelemetry itself; without importing it."""
+    api = sys.modules.get("opentelemetry.trace")
+    if api is None:
+        return ()
+    return headers_of(api.get_current_span().get_span_context())
+
+
+class SpanContext(Protocol):
+    """OpenTelemetry's."""
+
+    @property
+    def trace_id(self) -> int:
+        """Of 128 bits."""
+
+    @property
+    def span_id(self) -> int:
+        """Of 64 bits."""
+
+    @property
+    def trace_flags(self) -> int:
+        """Bit 0: the trace is sampled."""
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether there is a trace."""
+
+    @property
+    def trace_state(self) -> "TraceState":
+        """What vendors added."""
+
+
+class TraceState(Protocol):
+    """OpenTelemetry's."""
+
+    def to_header(self) -> str:
+        """As a header."""
+
+
+def headers_of(context: SpanContext) -> Headers:
+    """Give the W3C headers of a span's context; none of an invalid one."""
+    if not context.is_valid:
+        return ()
+    parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}".encode()
+    state = context.trace_state.to_header()
+    return (("traceparent", parent), ("tracestate", state.encode())) if state else (("traceparent", parent),)
