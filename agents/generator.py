@@ -1,10 +1,13 @@
 """The generator: plans in, answers out.
 
-In: ``RequestRouted`` from ``routing``; every override from ``controls``, read whole by each worker. Out:
+In: ``RequestRouted`` from ``routing`` and ``deferred``; every override from ``controls``, read whole by each worker. Out:
 ``GenerationCompleted`` or ``GenerationFailed`` on ``generation`` for each step that called a provider, one
 ``ResponseReady`` or ``ResponseFailed`` on ``responses``, and ``ChunkGenerated`` on ``response-chunks`` where the caller
 asked to stream. Keeps the ends of requests and what conversations have cost (``agents.answering.remembered``) in one
 table of the app. Fails with the broker's errors; the event then comes again.
+
+What one tenant may have called at once, and who waits where, is ``agents.answering.lanes``'. A plan that would hold others
+up is published once more, to ``deferred``, which this role reads beside ``routing``.
 
 Whatever happens, a request that was accepted ends in one terminal response: what cannot be published is never kept, a
 kept end that cannot be published all the same is replaced, and a request that is given up is kept as ended and paid.
@@ -25,10 +28,11 @@ from faust.types import AppT
 
 from agents.answering.carrying_out import Means, carry_out
 from agents.answering.ending import response_failed
+from agents.answering.lanes import Lane, Lanes, Turn
 from agents.answering.library import Library
 from agents.answering.pieces import Pieces
 from agents.answering.provider import Provider
-from agents.answering.remembered import Finished, Identity, Outcome, Remembered, Spending
+from agents.answering.remembered import US_PER_S, Finished, Identity, Outcome, Remembered, Spending
 from agents.deciding.catalogue import Catalogue
 from agents.deciding.governance import GovernanceFile
 from agents.deciding.held import Held
@@ -46,6 +50,8 @@ from streams.topics import ENDED
 
 UNCLAIMED_KEPT = 1_000
 """Outcomes whose partition was taken away before they were kept: they wait here for their event to come again."""
+DEFERRED_AT_ONCE = 64
+"""Deferred plans that wait in memory; the others wait in the topic."""
 NEVER_PUBLISHED = (PenstockError, msgspec.MsgspecError, MessageSizeTooLargeError, TypeError, ValueError)
 """What a kept end that no broker will ever have raises; any other error passes, and the same end is tried again."""
 GIVEN_UP = "The request could not be answered."
@@ -68,8 +74,9 @@ class EndedWithoutOutcome(Exception):
 class Generator:
     """Handles one routed request: answers it, or ends it."""
 
-    def __init__(self, outbox: Outbox, remembered: Remembered, ownership: Holding, means: Means) -> None:
+    def __init__(self, outbox: Outbox, remembered: Remembered, ownership: Holding, means: Means, lanes: Lanes) -> None:
         self._outbox = outbox
+        self._lanes = lanes
         self._remembered = remembered
         self._ownership = ownership
         self._means = means
@@ -78,23 +85,55 @@ class Generator:
         self._paid_in_vain_usd: dict[Identity, float] = {}
 
     async def handle(self, event: Record) -> None:
-        """Answer a request, or send its answer again."""
+        """Answer a request, or send its answer again, or have it wait in ``deferred``."""
+        await self._handle(event, may_defer=True)
+
+    async def handle_deferred(self, event: Record) -> None:
+        """The same for a request that was deferred: it waits until there is a slot, or its deadline is over."""
+        await self._handle(event, may_defer=False)
+
+    async def _handle(self, event: Record, *, may_defer: bool) -> None:
         if not isinstance(event, RequestRouted):
             raise Undeliverable(f"The generator has no use for {type(event).__name__}.", code=Code.UNEXPECTED_EVENT)
         identity = _identity(event)
-        finished = self._remembered.finished(identity)
-        if finished is None:
-            running = self._running.get(identity)
-            if running is None:
-                finished = await self._lead(event, identity)
-            else:
-                self._means.count("repeats_total")
-                result = await asyncio.shield(running)
-                finished = result if isinstance(result, Finished) else await self._keep(identity, result)
+        if self._has_begun(identity):
+            finished = await self._again(identity)
         else:
-            self._means.count("repeats_total")
+            lane = _lane(event)
+            turn = await self._lanes.enter(lane, within_s=self._remaining_s(event), may_defer=may_defer)
+            if turn is Turn.DEFERRED:
+                self._means.count("deferred_total")
+                await self._outbox.publish("deferred", event)
+                return
+            try:
+                finished = await self._in_turn(event, identity)
+            finally:
+                if turn is Turn.NOW:
+                    self._lanes.leave(lane)
         if finished is not None:
             await self._publish(identity, finished)
+
+    async def _in_turn(self, routed: RequestRouted, identity: Identity) -> Finished | None:
+        if self._has_begun(identity):  # another delivery of it came first
+            return await self._again(identity)
+        if not await self._ownership.is_ours():  # it waited too long: another worker has it
+            return None
+        return await self._lead(routed, identity)
+
+    def _remaining_s(self, routed: RequestRouted) -> float:
+        return (routed.plan.deadline_at_us - self._means.clock()) / US_PER_S
+
+    def _has_begun(self, identity: Identity) -> bool:
+        return identity in self._running or self._remembered.finished(identity) is not None
+
+    async def _again(self, identity: Identity) -> Finished | None:
+        """How a request that came before ended, or is about to end."""
+        self._means.count("repeats_total")
+        finished = self._remembered.finished(identity)
+        if finished is None:
+            result = await asyncio.shield(self._running[identity])
+            finished = result if isinstance(result, Finished) else await self._keep(identity, result)
+        return finished
 
     async def give_up(self, event: Record) -> None:
         """End a request that failed for a reason that nobody foresaw; it is in the dead letters too."""
@@ -218,6 +257,7 @@ def build_generator(
     window_s = governance.operations.finished_window_s
     ownership = Ownership(stage.app, deployment.topic("routing"))
     kept = KeptTable(stage.app, ENDED, partitions=partitions, ownership=ownership, kept_s=window_s)
+    lanes = Lanes(deployment.generator_concurrency)
     generator = Generator(
         stage.outbox,
         Remembered(kept, stage.codec, window_s=window_s, clock=stage.clock),
@@ -230,6 +270,7 @@ def build_generator(
             chance=random.Random().random,
             count=stage.count,
         ),
+        lanes,
     )
 
     async def close(*_: Any, **__: Any) -> None:
@@ -238,7 +279,8 @@ def build_generator(
 
     stage.before_first_event(library.warm)
     stage.app.on_before_shutdown.connect(close, weak=False)
-    stage.consume("routing", generator.handle, concurrency=deployment.generator_concurrency, give_up=generator.give_up)
+    stage.consume("routing", generator.handle, concurrency=lanes.slots, give_up=generator.give_up)
+    stage.consume("deferred", generator.handle_deferred, concurrency=DEFERRED_AT_ONCE, give_up=generator.give_up)
     return stage
 
 
@@ -257,6 +299,10 @@ def _followed_overrides(stage: Stage) -> Held:
 
     stage.follow("controls", take, refuse)
     return held
+
+
+def _lane(routed: RequestRouted) -> Lane:
+    return (routed.request.tenant, routed.plan.steps[0].provider)
 
 
 def _identity(routed: RequestRouted) -> Identity:

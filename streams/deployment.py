@@ -29,7 +29,7 @@ class Deployment(BaseSettings):
     settings: Path = ROOT / "infra" / "penstock.yaml"
     catalogue: Path = ROOT / "infra" / "strategies.yaml"
     workflows: Path = ROOT / "examples" / "workflows"
-    generator_concurrency: int = Field(default=256, ge=1, le=4096)
+    generator_concurrency: int = Field(default=512, ge=1, le=4096)
     commit_interval_s: float = Field(default=0.25, gt=0)
     session_timeout_s: float = Field(default=10.0, ge=6)
     replication_factor: int = Field(default=1, ge=1)

@@ -18,6 +18,7 @@ METRICS: dict[str, str] = {
     "call_retries_total": "calls repeated after 408, 409, 429, 5xx or a lost connection",
     "call_failures_total": "calls given up on",
     "fallbacks_total": "requests answered by an alternative of their plan",
+    "deferred_total": "plans put off to the topic deferred, because their tenant's calls were slow",
     "feedback_repeat_total": "feedback events seen before",
     "feedback_late_total": "feedback after its window",
     "feedback_orphan_total": "feedback for a request that never came",

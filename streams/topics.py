@@ -104,6 +104,15 @@ _DECLARED = (
         "the plan, with the request in it",
     ),
     Topic(
+        "deferred",
+        "conversation",
+        (RequestRouted,),
+        ("generator",),
+        ("generator",),
+        _TEXT,
+        "plans that wait for a slow provider where they hold nobody up",
+    ),
+    Topic(
         "generation",
         "conversation",
         (GenerationCompleted, GenerationFailed),

@@ -9,6 +9,7 @@ import msgspec
 
 from agents.answering import Passage
 from agents.answering.carrying_out import Means
+from agents.answering.lanes import Lanes
 from agents.answering.library import Found
 from agents.answering.prompt import Message
 from agents.answering.provider import Answer, CallFailed, OnPiece
@@ -191,7 +192,9 @@ class Kept:
 class World:
     """A generator with everything around it, in memory. ``published`` is what reached the broker, in order."""
 
-    def __init__(self, models: Models, *, kept: Kept | None = None, window_s: float = 86_400.0) -> None:
+    def __init__(
+        self, models: Models, *, kept: Kept | None = None, window_s: float = 86_400.0, lanes: Lanes | None = None
+    ) -> None:
         self.time = models.time
         self.models = models
         self.kept = kept or Kept()
@@ -204,6 +207,7 @@ class World:
             Remembered(self.kept, CODEC, window_s=window_s, clock=self.time),
             self.kept,
             means(models, self.counted.append),
+            lanes or Lanes(256),
         )
 
     def on(self, topic: str) -> list[Any]:

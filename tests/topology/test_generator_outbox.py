@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from agents.answering.lanes import Lanes
 from agents.answering.provider import CallFailed
 from agents.generator import build_generator
 from streams.deployment import Deployment
@@ -19,12 +20,21 @@ OF_EVERY_STAGE = {"metrics", "generator-dlq"}
 
 
 def test_the_generator_publishes_exactly_the_events_declared_for_it() -> None:
-    world = World(Models(Time(), simple=[answer()], premium=[CallFailed("rejected", "HTTP 400: no")]))
+    world = World(
+        Models(Time(), simple=[answer()], premium=[CallFailed("rejected", "HTTP 400: no")]),
+        lanes=Lanes(1, patience_s=0.0),
+    )
     world.models.pieces = ("Here.",)
 
     async def run() -> None:
         await world.generator.handle(routed("premium", "simple", request={"stream": True}))
         await world.generator.handle(routed("premium", request={"request_id": "r2"}))
+        world.models.gate = asyncio.Event()
+        called = asyncio.create_task(world.generator.handle(routed("simple", request={"request_id": "r3"})))
+        await asyncio.sleep(0)
+        await world.generator.handle(routed("simple", request={"request_id": "r4"}))
+        world.models.gate.set()
+        await called
 
     asyncio.run(run())
     published = {(topic, type(event)) for topic, event in world.published}

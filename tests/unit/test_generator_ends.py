@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agents.answering import Passage
+from agents.answering.lanes import Lanes
 from agents.answering.library import Found
 from agents.answering.provider import CallFailed
 from agents.answering.remembered import Finished, Remembered
@@ -33,6 +34,7 @@ def searching(world: World, search: Any) -> World:
         Remembered(world.kept, CODEC, window_s=86_400.0, clock=world.time),
         world.kept,
         replace(means(world.models, world.counted.append), search=search),
+        Lanes(256),
     )
     return world
 
@@ -277,7 +279,11 @@ def test_what_attempts_paid_that_failed_outside_a_step_counts_to_the_conversatio
     world = World(Models(time, simple=[answer(cost_usd=0.03)]))
     broken = replace(means(world.models, world.counted.append), count=_counting_breaks("fallbacks_total"))
     world.generator = Generator(
-        world.outbox, remembered := Remembered(world.kept, CODEC, window_s=86_400.0, clock=time), world.kept, broken
+        world.outbox,
+        remembered := Remembered(world.kept, CODEC, window_s=86_400.0, clock=time),
+        world.kept,
+        broken,
+        Lanes(256),
     )
     world.models.behaviours["premium"] = [CallFailed("rejected", "no text", cost_usd=0.01)]
     plan = routed("premium", "simple", cost_ceiling_usd=1.0)

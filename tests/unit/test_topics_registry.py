@@ -24,7 +24,7 @@ from streams.topics import (
 )
 from tests.event_examples import example
 
-WITH_TEXT = {"requests", "routing", "generation", "responses", "response-chunks", "feedback"}
+WITH_TEXT = {"requests", "routing", "deferred", "generation", "responses", "response-chunks", "feedback"}
 
 
 @pytest.mark.parametrize("topic", TOPICS.values(), ids=lambda topic: topic.name)
@@ -43,13 +43,14 @@ def test_every_event_has_a_topic_and_every_topic_has_events_of_ours():
     assert {event for topic in TOPICS.values() for event in topic.events} == set(EVENTS.values())
 
 
-def test_an_event_lives_on_one_topic_but_for_profiles_and_dead_letters():
+def test_an_event_lives_on_one_topic_but_for_deferred_plans_profiles_and_dead_letters():
     homes: dict[str, list[str]] = {}
     for topic in TOPICS.values():
         for event in topic.events:
             homes.setdefault(event.__name__, []).append(topic.name)
     several = {name: found for name, found in homes.items() if len(found) > 1}
     assert several == {
+        "RequestRouted": ["routing", "deferred"],
         "ProfileUpdated": ["profile-updates", "profile-history"],
         "DeadLettered": [f"{role}-dlq" for role in STAGES],
     }
