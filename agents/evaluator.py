@@ -46,7 +46,6 @@ from schemas import (
     RewardComputed,
 )
 from streams.app import group_of
-from streams.codec import Codec
 from streams.delivery import Clock, Delivery, Origin, current_origin
 from streams.deployment import Deployment
 from streams.errors import Code, Undeliverable
@@ -74,7 +73,6 @@ class Evaluator:
         ownership: Owning,
         outbox: Outbox,
         delivery: Delivery,
-        codec: Codec,
         encoder: Encoder,
         responses_of: Callable[[int], Awaitable[Progress]],
         times: Times,
@@ -88,7 +86,6 @@ class Evaluator:
         self._ownership = ownership
         self._outbox = outbox
         self._delivery = delivery
-        self._codec = codec
         self._encoder = encoder
         self._times = times
         self._clock = clock
@@ -257,7 +254,7 @@ class Evaluator:
         if waiting is None:
             return
         origin = Origin("feedback", waiting.partition, waiting.offset, waiting.message_key, waiting.message)
-        event = self._codec.decode(waiting.message)
+        event = await self._delivery.decoded(waiting.message)
         if isinstance(event, FeedbackGiven):
             try:
                 if give_up:
@@ -309,7 +306,6 @@ def build_evaluator(deployment: Deployment, encoder: Encoder, *, app: AppT | Non
         ownership=ownership,
         outbox=stage.outbox,
         delivery=stage.delivery,
-        codec=stage.codec,
         encoder=encoder,
         responses_of=responses.of,
         times=times,

@@ -41,6 +41,7 @@ from streams.delivery import Clock, Origin, letter_of
 from streams.deployment import Deployment
 from streams.identity import event_id
 from streams.logs import logger
+from streams.lookup import SchemaLookUp
 from streams.metrics import known
 from streams.topics import key_of
 
@@ -72,6 +73,7 @@ class AnalyticsConsumer:
         codec: Codec,
         clock: Clock,
         reader: Reader,
+        schemas: SchemaLookUp | None = None,
     ) -> None:
         self._deployment = deployment
         self._storage = storage
@@ -79,6 +81,7 @@ class AnalyticsConsumer:
         self._codec = codec
         self._clock = clock
         self._reader = reader
+        self._schemas = schemas
         self._log = logger(role=ROLE, worker=deployment.worker)
         self._started_us = clock()
         self._sequence = 0
@@ -95,6 +98,8 @@ class AnalyticsConsumer:
         try:
             self._reader.assign(self._storage.next_offsets(), stop)
             if not stop.is_set():
+                if self._schemas is not None:
+                    publisher.publish_schemas(self._schemas, self._clock())
                 self._history_ends = self._reader.ends("profile-history")
             while not stop.is_set():
                 self._round(publisher, stop)
@@ -232,7 +237,9 @@ class AnalyticsConsumer:
         self._log.info("ready")
 
 
-def open_consumer(deployment: Deployment, learner: Learner, codec: Codec, clock: Clock) -> AnalyticsConsumer:
+def open_consumer(
+    deployment: Deployment, learner: Learner, codec: Codec, clock: Clock, schemas: SchemaLookUp | None = None
+) -> AnalyticsConsumer:
     """Put the process together: the reader, and the storage of the cluster that it reads.
 
     Errors: ``Unconfigured`` when the broker does not answer or the private file is another process's.
@@ -243,4 +250,4 @@ def open_consumer(deployment: Deployment, learner: Learner, codec: Codec, clock:
     except BaseException:
         reader.close()
         raise
-    return AnalyticsConsumer(deployment, storage, learner, codec, clock, reader)
+    return AnalyticsConsumer(deployment, storage, learner, codec, clock, reader, schemas)

@@ -14,6 +14,9 @@ from schemas import Record
 from streams.codec import Codec
 from streams.deployment import Deployment
 from streams.errors import PenstockError, UndeclaredTopic
+from streams.following import NoSuchTopic
+from streams.logs import logger
+from streams.lookup import SchemaLookUp
 from streams.topics import LETTER_BYTES, key_of, may_write
 
 ROLE = "analytics"
@@ -71,6 +74,16 @@ class Publisher:
                 f"{': ' + refusals[0] if refusals else ' before the stop'}.",
                 remedy="They are published again after the next start.",
             )
+
+    def publish_schemas(self, schemas: SchemaLookUp, now_us: int) -> None:
+        """Make known what this release writes, before it writes any of it."""
+        try:
+            missing = schemas.unpublished(ROLE, now_us=now_us)
+        except NoSuchTopic as error:  # a system that an older release set up: its readers could not look anything up
+            logger(role=ROLE).error("schemas_not_published", error=str(error))
+            return
+        self.publish_confirmed([("schemas", key_of("schemas", each), self._codec.encode(each)) for each in missing])
+        schemas.close()
 
     def close(self) -> None:
         """Give the broker a second for what is still queued."""

@@ -12,6 +12,8 @@ from analytics.learner import ProfileLearner
 from streams.codec import Codec
 from streams.delivery import Clock, wall_clock_us
 from streams.deployment import Deployment
+from streams.following import KafkaLog
+from streams.lookup import SchemaLookUp
 
 
 def build_analytics(
@@ -22,6 +24,8 @@ def build_analytics(
     catalogue = load_catalogue(deployment.catalogue, environ)
     workflows = load_workflows(deployment.workflows, catalogue, tuple(governance.sources))
     codec = Codec()
+    schemas = SchemaLookUp(codec, lambda: KafkaLog(deployment))
+    codec.look_up = schemas
     learner = ProfileLearner(
         catalogue=catalogue,
         governance=governance,
@@ -29,4 +33,4 @@ def build_analytics(
         workflows=workflows,
         codec=codec,
     )
-    return open_consumer(deployment, learner, codec, clock)
+    return open_consumer(deployment, learner, codec, clock, schemas)

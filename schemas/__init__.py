@@ -29,6 +29,7 @@ from schemas.response_failed import ResponseFailed
 from schemas.response_ready import ResponseReady
 from schemas.reward_computed import RewardComputed, RewardPart
 from schemas.rollback_ordered import RollbackOrdered
+from schemas.schema_published import SchemaPublished
 from schemas.stage_measured import Measure, StageMeasured
 
 EVENTS: dict[str, type[Record]] = {
@@ -48,6 +49,7 @@ EVENTS: dict[str, type[Record]] = {
         OverrideSet,
         RollbackOrdered,
         LearningResumed,
+        SchemaPublished,
         DeadLettered,
     )
 }
@@ -81,6 +83,7 @@ __all__ = [
     "RewardComputed",
     "RewardPart",
     "RollbackOrdered",
+    "SchemaPublished",
     "StageMeasured",
     "Step",
     "Turn",

@@ -10,11 +10,10 @@ version of each changed event to ``released/`` after it passed.
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
-from avro.schema import Schema, parse
+from avro.schema import parse
 
 from schemas import EVENTS
 from schemas.generate import FOLDER, rendered, snake
@@ -25,22 +24,22 @@ def released_versions(name: str, folder: Path = FOLDER) -> list[Path]:
     return sorted((folder / "released" / snake(name)).glob("*.avsc"), key=lambda p: int(p.stem))
 
 
+def unreadable(*, reader: str, writer: str) -> list[str]:
+    """Say why a reader with one schema (JSON text) cannot read what another wrote; empty when it can."""
+    checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
+    result = checker.get_compatibility(reader=parse(reader), writer=parse(writer))
+    if result.compatibility is SchemaCompatibilityType.compatible:
+        return []
+    places = zip(sorted(result.messages), sorted(result.locations), strict=False)
+    return [f"{place} {message}" for message, place in places] or ["incompatible"]
+
+
 def incompatibilities(old: str, new: str) -> list[str]:
     """Say why two schemas (JSON texts) cannot live side by side; empty when they can."""
-
-    def messages(reader: Schema, writer: Schema, direction: str) -> Iterator[str]:
-        checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
-        result = checker.get_compatibility(reader=reader, writer=writer)
-        if result.compatibility is not SchemaCompatibilityType.compatible:
-            for message, place in zip(sorted(result.messages), sorted(result.locations), strict=False):
-                yield f"{direction}: {place} {message}"
-            if not result.messages:
-                yield f"{direction}: incompatible"
-
-    older, newer = parse(old), parse(new)
+    backwards, forwards = unreadable(reader=new, writer=old), unreadable(reader=old, writer=new)
     return [
-        *messages(newer, older, "a new reader cannot read what was written before"),
-        *messages(older, newer, "a released reader cannot read what is written now"),
+        *(f"a new reader cannot read what was written before: {each}" for each in backwards),
+        *(f"a released reader cannot read what is written now: {each}" for each in forwards),
     ]
 
 

@@ -32,10 +32,13 @@ from schemas import (
 )
 from streams import tracing
 from streams.codec import Codec
-from streams.delivery import Clock, wall_clock_us
+from streams.delivery import Clock, made_known, wall_clock_us
 from streams.deployment import Deployment
-from streams.errors import Undecodable
+from streams.errors import Undecodable, UnknownSchema
+from streams.following import KafkaLog, NoSuchTopic
 from streams.identity import event_id
+from streams.logs import logger
+from streams.lookup import SchemaLookUp
 from streams.topics import LETTER_BYTES, key_of
 from streams.tracing import Headers
 
@@ -74,7 +77,9 @@ class Client:
         self._clock = clock
         self._new_id = new_id
         self._on_chunk = on_chunk
+        self._log = logger(client=True)
         self.codec = Codec()
+        self._schemas = SchemaLookUp(self.codec, lambda: KafkaLog(deployment))
         self._waiting: dict[Identity, _Waiting] = {}
         self._producer: AIOKafkaProducer | None = None
         self._consumer: AIOKafkaConsumer | None = None
@@ -103,6 +108,7 @@ class Client:
             await asyncio.sleep(0.02)
         for partition in self._consumer.assignment():
             await self._consumer.position(partition)  # fixes "latest" before the first request goes out
+        await self._publish_schemas()
         self._reading = asyncio.create_task(self._read())
         return self
 
@@ -116,10 +122,22 @@ class Client:
             self._reading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reading
+        self._schemas.close()
         if self._consumer is not None:
             await self._consumer.stop()
         if self._producer is not None:
             await self._producer.stop()
+
+    async def _publish_schemas(self) -> None:
+        """Make known what this release writes, before it writes any of it."""
+        try:
+            missing = await asyncio.to_thread(self._schemas.unpublished, "caller", "operator", now_us=self._clock())
+        except NoSuchTopic as error:  # a system that an older release set up: its readers could not look anything up
+            self._log.error("schemas_not_published", error=str(error))
+            return
+        for each in missing:
+            await self.publish("schemas", each)
+        self._schemas.close()  # until a stranger's schema is met, which may be never
 
     async def publish(self, topic: str, event: Record) -> None:
         """Publish an event and wait until the broker has it."""
@@ -232,7 +250,7 @@ class Client:
             try:
                 async for message in self._consumer:
                     try:
-                        event = self.codec.decode(message.value)
+                        event = await self._decoded(message.value)
                     except Undecodable:
                         continue  # not ours to report: the stage that wrote it, or analytics, dead-letters it
                     if isinstance(event, ChunkGenerated):
@@ -244,3 +262,10 @@ class Client:
                             waiting.answer.set_result(event)
             except KafkaError:
                 await asyncio.sleep(0.5)
+
+    async def _decoded(self, raw: bytes | None) -> Record:
+        try:
+            return self.codec.decode(raw)
+        except UnknownSchema as unknown:  # another release answers
+            await made_known(unknown, self._schemas.beside, self._log)
+            return self.codec.decode(raw)

@@ -13,8 +13,8 @@ from aiokafka.errors import KafkaError
 
 from schemas import Record
 from streams.codec import Codec
-from streams.delivery import Origin
-from streams.errors import Code, Undecodable
+from streams.delivery import LookUp, Origin, made_known
+from streams.errors import Code, Undecodable, UnknownSchema
 from streams.logs import logger
 from streams.topics import LETTER_BYTES, TOPICS
 
@@ -34,6 +34,7 @@ class CompactedReader:
         codec: Codec,
         apply: Callable[[Record], None],
         refuse: Callable[[Origin, Undecodable], Awaitable[None]],
+        look_up: LookUp | None = None,
     ) -> None:
         self._topic = topic
         self._name = name_on_broker
@@ -41,6 +42,7 @@ class CompactedReader:
         self._codec = codec
         self._apply = apply
         self._refuse = refuse
+        self._look_up = look_up
         self._caught_up = asyncio.Event()
         self._log = logger(topic=topic)
         self._positions: dict[int, int] = {}
@@ -92,7 +94,7 @@ class CompactedReader:
         if value is None:  # a tombstone: the key was deleted by hand
             return
         try:
-            event = self._codec.decode(value)
+            event = await self._decoded(value)
             if not isinstance(event, TOPICS[self._topic].events):
                 raise Undecodable(
                     f"{type(event).__name__} does not belong on {self._topic}.", code=Code.UNEXPECTED_EVENT
@@ -101,3 +103,10 @@ class CompactedReader:
             await self._refuse(Origin(self._topic, partition, offset, key, value), error)
             return
         self._apply(event)
+
+    async def _decoded(self, value: bytes) -> Record:
+        try:
+            return self._codec.decode(value)
+        except UnknownSchema as unknown:
+            await made_known(unknown, self._look_up, self._log)
+            return self._codec.decode(value)

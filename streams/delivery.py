@@ -2,7 +2,7 @@
 
 In: raw messages of one topic. For each, in phases:
 
-1. decode; what is no event goes to the role's dead letters at once;
+1. decode; a schema of another release is looked up first; what is no event goes to the role's dead letters at once;
 2. handle, at most ``ATTEMPTS`` times with a doubling pause; ``Undeliverable`` is not tried again;
 3. where that failed, dead-letter the bytes as they came, and wait until the broker has them, however long that takes;
 4. tell the stage that it was given up, so that a request still ends in a response;
@@ -15,15 +15,17 @@ Of an exception that is no ``PenstockError`` neither the logs nor the letters re
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 from schemas import DeadLettered, Record
 from streams import tracing
 from streams.codec import Codec
-from streams.errors import Code, PenstockError, Undecodable, Undeliverable
+from streams.errors import Code, PenstockError, Undecodable, Undeliverable, UnknownSchema
 from streams.identity import event_id
 from streams.logs import described, logger, trail
 from streams.outbox import Outbox
@@ -35,6 +37,8 @@ FIRST_PAUSE_S = 0.1
 DEAD_LETTER_PAUSE_S = 1.0
 
 Handler = Callable[[Record], Awaitable[None]]
+LookUp = Callable[[bytes], Awaitable[str | None]]
+"""Makes the schema of a fingerprint known to the codec; None when it is, else why it cannot be. Raises where nobody answers."""
 Clock = Callable[[], int]
 """Gives the time in microseconds since 1970-01-01 UTC."""
 
@@ -42,6 +46,24 @@ Clock = Callable[[], int]
 def wall_clock_us() -> int:
     """Give the time in microseconds since 1970-01-01 UTC; what every process uses but tests."""
     return time.time_ns() // 1_000
+
+
+async def made_known(
+    unknown: UnknownSchema, look_up: LookUp | None, log: Any, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> None:
+    """Return when the schema is known; ``UnknownSchema`` where it is nowhere. Holds on for as long as the broker is away."""
+    if look_up is None:
+        raise unknown
+    while True:
+        try:
+            why = await look_up(unknown.fingerprint)
+        except Exception as error:  # noqa: BLE001 - nobody answers: holding the event is the only safe thing
+            log.error("schema_not_looked_up", error=described(error))  # noqa: TRY400 - one line a try
+            await pause(DEAD_LETTER_PAUSE_S)
+            continue
+        if why is not None:
+            raise UnknownSchema(unknown.fingerprint, why)
+        return
 
 
 @dataclass(frozen=True)
@@ -96,6 +118,7 @@ class Delivery:
         codec: Codec,
         outbox: Outbox,
         *,
+        look_up: LookUp | None = None,
         clock: Clock = wall_clock_us,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -108,6 +131,7 @@ class Delivery:
         self.handling_ms_max = 0.0
         self._codec = codec
         self._outbox = outbox
+        self._look_up = look_up
         self._clock = clock
         self._pause = pause
         self._log = logger(role=role)
@@ -132,7 +156,7 @@ class Delivery:
 
     async def _take_in(self, origin: Origin, handle: Handler, give_up: Handler | None) -> None:
         try:
-            event = self._codec.decode(origin.value)
+            event = await self.decoded(origin.value)
             if not isinstance(event, TOPICS[origin.topic].events):
                 raise Undecodable(
                     f"{type(event).__name__} does not belong on {origin.topic}.",
@@ -165,10 +189,21 @@ class Delivery:
                         await self._until_done(lambda: give_up(event), "give_up_failed")
                     return
                 self.retried_total += 1
+                if isinstance(error, UnknownSchema):  # of something that the handler keeps, from another release
+                    with contextlib.suppress(UnknownSchema):
+                        await made_known(error, self._look_up, self._log, self._pause)
                 await self._pause(FIRST_PAUSE_S * 2 ** (attempt - 1))
             else:
                 self.handled_total += 1
                 return
+
+    async def decoded(self, raw: bytes | None) -> Record:
+        """Give the event in these bytes, also where another release wrote it; ``Undecodable``."""
+        try:
+            return self._codec.decode(raw)
+        except UnknownSchema as unknown:
+            await made_known(unknown, self._look_up, self._log, self._pause)
+            return self._codec.decode(raw)
 
     async def dead_letter(self, origin: Origin, error: Exception, *, attempts: int) -> None:
         """Put a message into the role's dead letters; tries until the broker has it."""

@@ -2,6 +2,7 @@
 
     PenstockError                  has a code, what went wrong, and what to do about it
     ├── Undecodable                bytes that are no event; goes to the dead letters at once, never retried
+    │   └── UnknownSchema          written with a schema that is not known here; whoever can looks it up first
     ├── Undeliverable              an event that its stage must not handle (feedback for nobody); dead letters at once
     ├── Rejected                   a request that cannot be answered; becomes ResponseFailed
     ├── UndeclaredTopic            a stage published where the registry does not let it; a bug
@@ -115,6 +116,16 @@ class Undecodable(PenstockError):
     """Bytes that are no event of ours."""
 
     code = Code.NOT_AVRO
+
+
+class UnknownSchema(Undecodable):
+    """An event in a schema that is not known here, or not yet: ``fingerprint`` names it on the topic ``schemas``."""
+
+    code = Code.UNKNOWN_SCHEMA
+
+    def __init__(self, fingerprint: bytes, why: str) -> None:
+        super().__init__(f"Schema fingerprint {fingerprint.hex()} is not one of ours{why and ': '}{why}.")
+        self.fingerprint = fingerprint
 
 
 class Undeliverable(PenstockError):

@@ -50,11 +50,15 @@ class Seen:
     undecodable: str = ""
 
 
+class NoSuchTopic(Unconfigured):
+    """The broker answers, and has no such topic."""
+
+
 class Log(Protocol):
     """What can be read: the broker, or in tests a fake that passes the same contract."""
 
     def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
-        """Give, for each partition, its first offset and the one after its last. ``Unconfigured`` where there is no such topic."""
+        """Give, for each partition, its first offset and the one after its last. ``NoSuchTopic`` where there is none."""
 
     def begin(self, starts: Mapping[Spot, int]) -> None:
         """Read on from these offsets, and forget what was read before."""
@@ -91,7 +95,7 @@ class KafkaLog:
         try:
             found = self._consumer.list_topics(name, timeout=ASK_S).topics[name]
             if found.error is not None:
-                raise Unconfigured(
+                raise NoSuchTopic(
                     f"The broker at {self._servers} has no topic {name}.",
                     remedy="`penstock up` creates the topics; PENSTOCK_TOPIC_PREFIX must be that of the running system.",
                 )

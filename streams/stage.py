@@ -20,8 +20,10 @@ from streams.compacted import CompactedReader
 from streams.delivery import Clock, Delivery, Handler, Origin, wall_clock_us
 from streams.deployment import Deployment
 from streams.errors import UndeclaredTopic, Undecodable
+from streams.following import KafkaLog, NoSuchTopic
 from streams.identity import event_id
 from streams.logs import logger
+from streams.lookup import SchemaLookUp
 from streams.metrics import known
 from streams.outbox import Outbox
 from streams.topics import TOPICS
@@ -49,9 +51,10 @@ class Stage:
         self.codec = Codec()
         self.app: AppT = app or build_app(role, deployment, partitions=partitions)
         self.outbox = Outbox(role, self.codec, self._send)
-        self.delivery = Delivery(role, self.codec, self.outbox, clock=clock)
+        self.schemas = SchemaLookUp(self.codec, lambda: KafkaLog(deployment))
+        self.delivery = Delivery(role, self.codec, self.outbox, look_up=self.schemas.beside, clock=clock)
         self.log = logger(role=role, worker=deployment.worker)
-        self._before: list[Callable[[], Awaitable[None]]] = []
+        self._before: list[Callable[[], Awaitable[None]]] = [self._publish_schemas]
         self._prepared = False
         self._preparing = asyncio.Lock()
         self._counters: dict[str, float] = {}
@@ -104,6 +107,7 @@ class Stage:
             codec=self.codec,
             apply=apply,
             refuse=refuse,
+            look_up=self.schemas.beside,
         )
         self.app.task(reader.follow)
         self.before_first_event(reader.caught_up)
@@ -136,6 +140,17 @@ class Stage:
                 await asyncio.sleep(PREPARE_PAUSE_S)
             else:
                 return
+
+    async def _publish_schemas(self) -> None:
+        """Make known what this release writes, before it writes any of it."""
+        try:
+            missing = await asyncio.to_thread(self.schemas.unpublished, self.role, now_us=self.clock())
+        except NoSuchTopic as error:  # a system that an older release set up: its readers could not look anything up
+            self.log.error("schemas_not_published", error=str(error))  # noqa: TRY400 - the sentence says it all
+            return
+        for each in missing:
+            await self.outbox.publish("schemas", each)
+        self.schemas.close()  # until a stranger's schema is met, which may be never
 
     async def _send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
         name = self.deployment.topic(topic)

@@ -24,10 +24,11 @@ from schemas import (
     ResponseReady,
     RewardComputed,
     RollbackOrdered,
+    SchemaPublished,
     StageMeasured,
 )
 
-Key = Literal["conversation", "scope", "subject", "stage", "as was"]
+Key = Literal["conversation", "scope", "subject", "stage", "fingerprint", "as was"]
 
 STAGES = ("router", "generator", "evaluator", "analytics")
 """The roles that consume topics; each is a consumer group of its own."""
@@ -50,7 +51,10 @@ _DEAD = timedelta(days=14)
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic. ``retention`` None keeps for ever; ``compacted`` keeps the newest of each key."""
+    """One topic. ``retention`` None keeps for ever; ``compacted`` keeps the newest of each key.
+
+    ``on_demand``: no agent consumes it; who needs something of it reads it then.
+    """
 
     name: str
     key: Key
@@ -60,6 +64,7 @@ class Topic:
     retention: timedelta | None
     holds: str
     compacted: bool = False
+    on_demand: bool = False
 
     @property
     def max_message_bytes(self) -> int:
@@ -195,6 +200,17 @@ _DECLARED = (
         "the operator's words",
         compacted=True,
     ),
+    Topic(
+        "schemas",
+        "fingerprint",
+        (SchemaPublished,),
+        (*OUTSIDE, *STAGES),
+        (*OUTSIDE, *STAGES),
+        None,
+        "the schemas that events are written with, for readers of another release",
+        compacted=True,
+        on_demand=True,
+    ),
     *(_dead_letters(role) for role in STAGES),
 )
 
@@ -243,8 +259,14 @@ def may_write(role: str, topic: str) -> bool:
 
 
 def read_by(role: str) -> tuple[Topic, ...]:
-    """List the topics that ``role`` reads."""
-    return tuple(topic for topic in TOPICS.values() if role in topic.read_by)
+    """List the topics that ``role`` consumes."""
+    return tuple(topic for topic in TOPICS.values() if role in topic.read_by and not topic.on_demand)
+
+
+def events_of(role: str) -> tuple[type[Record], ...]:
+    """List the events that ``role`` may write, each once."""
+    found = (event for topic in TOPICS.values() if role in topic.written_by for event in topic.events)
+    return tuple(dict.fromkeys(found))
 
 
 def key_of(topic: str, event: Record) -> bytes:
@@ -264,6 +286,8 @@ def key_of(topic: str, event: Record) -> bytes:
             key = event.subject  # type: ignore[attr-defined]
         case "stage":
             key = event.stage  # type: ignore[attr-defined]
+        case "fingerprint":
+            key = event.fingerprint  # type: ignore[attr-defined]
         case "as was":
             raw: bytes | None = event.key  # type: ignore[attr-defined]
             return raw if raw is not None and len(raw) <= LONGEST_LETTER_KEY_BYTES else b""

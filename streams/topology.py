@@ -21,8 +21,10 @@ _HOURS_A_DAY = 24
 def mermaid(topics: Mapping[str, Topic] = TOPICS) -> str:
     """Give the graph as a mermaid flowchart: who writes a topic points at it, and it points at who reads it.
 
-    Measurements and dead letters are dotted: nothing that happens to a request depends on them.
+    Measurements and dead letters are dotted: nothing that happens to a request depends on them. What everybody writes and reads
+    on demand has no arrows, and is not in the picture.
     """
+    topics = {name: topic for name, topic in topics.items() if not topic.on_demand}
     people = [role for role in OUTSIDE if _occurs(role, topics.values())]
     stages = [role for role in STAGES if _occurs(role, topics.values())]
     lines = ["flowchart LR"]
@@ -52,8 +54,8 @@ def table(topics: Mapping[str, Topic] = TOPICS) -> str:
             f"`{topic.name}`",
             topic.key,
             _listed(event.__name__ for event in topic.events),
-            _listed(topic.written_by),
-            _listed(topic.read_by),
+            _people(topic.written_by),
+            _people(topic.read_by),
             kept(topic),
             topic.holds,
         )
@@ -71,6 +73,7 @@ def values(topics: Mapping[str, Topic] = TOPICS) -> list[dict[str, Any]]:
             "written_by": list(topic.written_by),
             "read_by": list(topic.read_by),
             "compacted": topic.compacted,
+            "on_demand": topic.on_demand,
             "retention_s": None if topic.retention is None else int(topic.retention.total_seconds()),
             "holds": topic.holds,
         }
@@ -110,6 +113,10 @@ def difference(document: str, wanted: str, name: str) -> str:
 
 def _occurs(role: str, topics: Iterable[Topic]) -> bool:
     return any(role in (*topic.written_by, *topic.read_by) for topic in topics)
+
+
+def _people(roles: tuple[str, ...]) -> str:
+    return "everybody" if set(roles) == {*OUTSIDE, *STAGES} else _listed(roles)
 
 
 def _listed(names: Iterable[str]) -> str:

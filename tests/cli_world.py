@@ -18,8 +18,7 @@ from streams.cli.surroundings import Surroundings
 from streams.client import Client
 from streams.codec import Codec
 from streams.deployment import Deployment
-from streams.errors import Unconfigured
-from streams.following import Message, Spot, partition_of
+from streams.following import Message, NoSuchTopic, Spot, partition_of
 from streams.identity import event_id
 from streams.topics import TOPICS, key_of
 from streams.tracing import Headers
@@ -39,6 +38,12 @@ class MemoryLog:
         }
         self._positions: dict[Spot, int] = {}
 
+    def another(self) -> MemoryLog:
+        """A second connection to the same topics."""
+        other = MemoryLog(())
+        other.kept = self.kept
+        return other
+
     def append(self, topic: str, key: bytes | None, value: bytes | None) -> Message:
         number = partition_of(key.decode("utf-8", "surrogatepass"), PARTITIONS) if key is not None else 0
         partition = self.kept[topic][number]
@@ -52,7 +57,7 @@ class MemoryLog:
 
     def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
         if topic not in self.kept:
-            raise Unconfigured(f"There is no topic {topic}.", remedy="Create it.")
+            raise NoSuchTopic(f"There is no topic {topic}.", remedy="Create it.")
         return {number: (0, len(messages)) for number, messages in self.kept[topic].items()}
 
     def begin(self, starts: Mapping[Spot, int]) -> None:
@@ -117,7 +122,7 @@ class World:
         deployment = Deployment(var=self.var, **self.settings)
         around = Surroundings(
             deployment=lambda: deployment,
-            open_log=lambda _: self.log,
+            open_log=lambda _: self.log.another(),
             open_client=lambda _, on_chunk: MemoryClient(deployment, self.log, self.answer, on_chunk),
             clock_us=lambda: NOW_US,
             login=lambda: "mika",

@@ -105,7 +105,6 @@ class Desk:
             ownership=self,
             outbox=outbox,
             delivery=self.delivery,
-            codec=CODEC,
             encoder=FlatEncoder(),
             responses_of=self._responses_of,
             times=TIMES,

@@ -211,10 +211,9 @@ def _one_role(role: str) -> str:
 
 def _letters(ctx: typer.Context, role: str) -> list[Letter]:
     from schemas import DeadLettered
-    from streams.codec import Codec
     from streams.following import seen, so_far
 
-    codec = Codec()
+    codec = surroundings(ctx).codec()
     topics = {f"{each}-dlq": each for each in _roles(role)}
     found = []
     with reading(surroundings(ctx)) as log:

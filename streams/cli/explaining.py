@@ -32,10 +32,11 @@ def explain(
     Example: penstock explain 7f3a --conversation c-17
     """
     from streams.cli.story import stories, told
-    from streams.codec import Codec
 
     with reading(surroundings(ctx)) as log:
-        found = stories(log, Codec(), request_id, conversation=conversation, tenant=tenant, within_s=timeout)
+        found = stories(
+            log, surroundings(ctx).codec(), request_id, conversation=conversation, tenant=tenant, within_s=timeout
+        )
     if not found:
         where = f" in conversation {conversation}" if conversation is not None else ""
         raise Failure(

@@ -90,10 +90,9 @@ def checked_value(name: str, value: str) -> str:
 def read_overrides(around: Surroundings) -> dict[str, "OverrideSet"]:
     """Give the newest word about each override, by name."""
     from schemas import OverrideSet
-    from streams.codec import Codec
     from streams.following import seen, so_far
 
-    codec = Codec()
+    codec = around.codec()
     found: dict[str, OverrideSet] = {}
     with reading(around) as log:
         for message in so_far(log, ["controls"]):

@@ -43,11 +43,12 @@ def list_profiles(ctx: typer.Context, as_json: AsJson = False) -> None:
     Example: penstock profiles list
     """
     newest: dict[str, ProfileUpdated] = {}
-    with reading(surroundings(ctx)) as log:
-        for profile in _profiles(log, "profile-updates"):
+    around = surroundings(ctx)
+    with reading(around) as log:
+        for profile in _profiles(around, log, "profile-updates"):
             if profile.scope not in newest or profile.version > newest[profile.scope].version:
                 newest[profile.scope] = profile
-        held = _held(log)
+        held = _held(around, log)
     ordered = [newest[scope] for scope in sorted(newest)]
     if as_json:
         say_json([{**event_json(profile), "held": profile.scope in held} for profile in ordered])
@@ -79,8 +80,9 @@ def show(
 
     Example: penstock profiles show customer_support --version 12
     """
-    with reading(surroundings(ctx)) as log:
-        history = _history(log, scope)
+    around = surroundings(ctx)
+    with reading(around) as log:
+        history = _history(around, log, scope)
     profile = history[max(history)] if version is None else history.get(version)
     if profile is None:
         raise _no_version(scope, version or 0, history)
@@ -118,7 +120,7 @@ def rollback(
         ordered_by=around.login(),
     )
     with reading(around) as log:
-        history = _history(log, scope)
+        history = _history(around, log, scope)
         if to and to not in history:
             raise _no_version(scope, to, history)
         effect = _order(
@@ -152,19 +154,18 @@ def resume(ctx: typer.Context, scope: Scope, wait: Wait = 2.0, as_json: AsJson =
         ordered_by=around.login(),
     )
     with reading(around) as log:
-        _history(log, scope)
+        _history(around, log, scope)
         effect = _order(around, log, order, wait_s=wait, is_effect=lambda p: p.scope == scope)
     _report(order, effect, as_json=as_json)
     if effect is None and not as_json:
         say(f"{scope} learns again; its next profile comes with the next evidence")
 
 
-def _profiles(log: "Log", topic: str) -> Iterable["ProfileUpdated"]:
+def _profiles(around: Surroundings, log: "Log", topic: str) -> Iterable["ProfileUpdated"]:
     from schemas import ProfileUpdated
-    from streams.codec import Codec
     from streams.following import seen, so_far
 
-    codec = Codec()
+    codec = around.codec()
     for message in so_far(log, [topic]):
         each = seen(message, codec)
         if isinstance(each.event, ProfileUpdated):
@@ -173,10 +174,10 @@ def _profiles(log: "Log", topic: str) -> Iterable["ProfileUpdated"]:
             note(f"penstock: {topic} {message.partition}:{message.offset} is no profile ({each.undecodable})")
 
 
-def _history(log: "Log", scope: str) -> dict[int, "ProfileUpdated"]:
+def _history(around: Surroundings, log: "Log", scope: str) -> dict[int, "ProfileUpdated"]:
     known = set()
     history: dict[int, ProfileUpdated] = {}
-    for profile in _profiles(log, "profile-history"):
+    for profile in _profiles(around, log, "profile-history"):
         known.add(profile.scope)
         if profile.scope == scope:
             history[profile.version] = profile
@@ -194,12 +195,11 @@ def _no_version(scope: str, version: int, history: dict[int, "ProfileUpdated"]) 
     )
 
 
-def _held(log: "Log") -> set[str]:
+def _held(around: Surroundings, log: "Log") -> set[str]:
     from schemas import LearningResumed, RollbackOrdered
-    from streams.codec import Codec
     from streams.following import seen, so_far
 
-    codec, held = Codec(), set()
+    codec, held = around.codec(), set()
     for message in so_far(log, ["controls"]):
         event = seen(message, codec).event
         if isinstance(event, RollbackOrdered):
@@ -214,7 +214,6 @@ def _order(
 ) -> "ProfileUpdated | None":
     """Publish the order, and wait for the first profile after it that is its effect."""
     from schemas import ProfileUpdated
-    from streams.codec import Codec
     from streams.following import ends, seen
 
     before = ends(log, ["profile-updates"])
@@ -224,7 +223,7 @@ def _order(
             await client.publish("controls", order)
 
     asyncio.run(publish())
-    codec = Codec()
+    codec = around.codec()
     log.begin(before)
     deadline_s = time.monotonic() + wait_s
     while True:

@@ -241,11 +241,10 @@ def _check_broker(broker: "RunningBroker", deployment: "Deployment") -> None:
 def _measurements(around: Surroundings, deployment: "Deployment") -> Iterator[list[Any]]:
     """Give the stages' new reports again and again, each time within half a second."""
     from schemas import StageMeasured
-    from streams.codec import Codec
     from streams.errors import PenstockError
     from streams.following import ends, seen
 
-    codec, log = Codec(), around.open_log(deployment)
+    codec, log = around.codec(), around.open_log(deployment)
     try:
         log.begin(ends(log, ["metrics"]))
         while True:

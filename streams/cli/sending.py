@@ -211,10 +211,9 @@ async def _asked(
 
 def _plan_of(around: Surroundings, response: "ResponseReady | ResponseFailed") -> "RequestRouted | None":
     from schemas import RequestRouted
-    from streams.codec import Codec
     from streams.following import seen, so_far
 
-    codec = Codec()
+    codec = around.codec()
     with reading(around) as log:
         for message in so_far(log, ["routing"], key=response.conversation_id, newest=_RECENT_PLANS):
             if message.key == response.conversation_id.encode():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from streams.codec import Codec
     from streams.deployment import Deployment
     from streams.following import Log
 
@@ -66,6 +67,15 @@ class Surroundings:
     open_client: Callable[["Deployment", Callable[[Any], None] | None], AbstractAsyncContextManager[Any]] = _client
     clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000
     login: Callable[[], str] = _login
+
+    def codec(self) -> "Codec":
+        """Give a codec that also reads what other releases write."""
+        from streams.codec import Codec
+        from streams.lookup import SchemaLookUp
+
+        codec = Codec()
+        codec.look_up = SchemaLookUp(codec, lambda: self.open_log(self.deployment()))
+        return codec
 
 
 def surroundings(ctx: typer.Context) -> Surroundings:

@@ -44,7 +44,6 @@ def tail(
 
     Example: penstock tail responses --from -5 --limit 5
     """
-    from streams.codec import Codec
     from streams.following import seen
     from streams.topics import TOPICS
 
@@ -55,7 +54,7 @@ def tail(
             status=USAGE,
         )
     newest = parsed_begin(begin, follow=follow)
-    codec = Codec()
+    codec = surroundings(ctx).codec()
     with reading(surroundings(ctx)) as log:
         for count, message in enumerate(messages(log, topic, newest, follow=follow), start=1):
             each = seen(message, codec)

@@ -85,7 +85,8 @@ def people(cell: str) -> set[str]:
     """The roles of a cell; the documentation speaks of callers, and of the command line where an operator writes."""
     said = {"callers": "caller", "command line": "operator", "every router": "router"}
     found = {said.get(each.strip(), each.strip()) for each in cell.split(",")}
-    return found if found != {"every stage"} else {"router", "generator", "evaluator", "analytics"}
+    stages = {"router", "generator", "evaluator", "analytics"}
+    return {"every stage": stages, "everybody": {*stages, "caller", "operator"}}.get("".join(found), found)
 
 
 def topics_that_differ(document: str, topics: Iterable[Topic]) -> set[str]:

@@ -33,7 +33,7 @@ from tests.event_examples import example
 
 CODEC = Codec()
 NOW_US = 1_800_000_000_000_000
-OF_EVERY_STAGE = {"metrics"}
+OF_EVERY_STAGE = {"metrics", "schemas"}
 
 
 class Letters:

@@ -16,7 +16,7 @@ from streams.errors import UndeclaredTopic
 from streams.topics import STAGES, TOPICS, read_by
 from tests.generator_parts import Models, Time, World, answer, routed
 
-OF_EVERY_STAGE = {"metrics", "generator-dlq"}
+OF_EVERY_STAGE = {"metrics", "schemas", "generator-dlq"}
 
 
 def test_the_generator_publishes_exactly_the_events_declared_for_it() -> None:

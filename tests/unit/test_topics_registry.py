@@ -65,8 +65,9 @@ def test_what_is_learned_and_what_the_operator_said_is_kept_for_ever():
         "profile-updates",
         "profile-history",
         "controls",
+        "schemas",
     }
-    assert {name for name, topic in TOPICS.items() if topic.compacted} == {"profile-updates", "controls"}
+    assert {name for name, topic in TOPICS.items() if topic.compacted} == {"profile-updates", "controls", "schemas"}
 
 
 def test_a_compacted_topic_is_never_keyed_by_conversation():
