@@ -17,6 +17,7 @@ from typing import Any
 
 from faust.types import AppT
 
+from agents.deciding.governance import Overrides, StatedSettings
 from agents.encoding.encoder import Encoder
 from agents.joining import Requests, Times, Turns, WaitingRoom
 from agents.judging.automatic import Material, Scores, score
@@ -288,9 +289,12 @@ class Evaluator:
 
 def build_evaluator(deployment: Deployment, encoder: Encoder, *, app: AppT | None = None) -> Stage:
     """Put the evaluator together: its stage, with three agents, two tables and the timer attached. ``InvalidFile``."""
-    operations = load_settings(deployment.settings).operations
+    settings = load_settings(deployment.settings)
+    operations = settings.operations
     partitions = operations.partitions
     stage = Stage("evaluator", deployment, partitions=partitions, app=app)
+    floor = settings.effective(deployment.environment, StatedSettings(), Overrides()).settings.quality_floor
+    stage.published.quality_floor = floor.value if floor.kind == "absolute" else None
     ownership = Ownership(stage.app, deployment.topic("responses"))
     responses = GroupProgress(deployment.bootstrap(), group_of("evaluator", deployment), deployment.topic("responses"))
     times = Times(

@@ -34,6 +34,7 @@ from streams.stage import Stage
 
 CONCURRENCY = 16
 """Requests whose publication is awaited at the same time; deciding itself is one after the other."""
+US_PER_S = 1_000_000
 EXAMPLES = Path(__file__).parent / "deciding" / "content_type_examples.yaml"
 
 
@@ -116,6 +117,7 @@ def build_router(deployment: Deployment, encoder: Encoder, environ: Mapping[str,
         if isinstance(event, ProfileUpdated):
             if held.take_profile(event):
                 stage.log.info("profile_held", scope=event.scope, version=event.version)
+                stage.note("profile_published_timestamp_s", event.occurred_at_us / US_PER_S)
             stage.note("profile_version_max", held.newest_version)
             stage.note("profile_stale_total", held.stale_total)
         elif isinstance(event, OverrideSet):

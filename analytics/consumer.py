@@ -39,10 +39,11 @@ from schemas import Measure, StageMeasured
 from streams.codec import Codec
 from streams.delivery import Clock, Origin, letter_of
 from streams.deployment import Deployment
+from streams.exported import histograms_of
 from streams.identity import event_id
 from streams.logs import logger
 from streams.lookup import SchemaLookUp
-from streams.metrics import known
+from streams.metrics import Histogram, known
 from streams.topics import key_of
 
 STEP_EVERY_S = 0.5
@@ -86,10 +87,20 @@ class AnalyticsConsumer:
         self._started_us = clock()
         self._sequence = 0
         self._counts = dict.fromkeys(_COUNTED, 0)
+        self._reported = dict(self._counts)
+        self._histograms = {name: Histogram(each.bounds) for name, each in histograms_of(ROLE).items()}
         self._ingest_s = 0.0
         self._changed = True
         self._history_ends: dict[tuple[str, int], int] | None = None
         self._due = dict.fromkeys(("step", "public", "maintain", "report"), 0.0)
+
+    def totals(self) -> dict[str, float]:
+        """Give counters since the start; from any thread."""
+        return {name: float(count) for name, count in self._counts.items()}
+
+    def histograms(self) -> dict[str, Histogram]:
+        """Give histograms by name; from any thread."""
+        return self._histograms
 
     def run(self, stop: threading.Event) -> None:
         """Consume until ``stop`` is set."""
@@ -145,7 +156,9 @@ class AnalyticsConsumer:
         if batch.refused:
             self._dead_letter(batch.refused, publisher)
         taken = self._storage.take(batch, self._clock())
-        self._ingest_s += monotonic() - began
+        took_s = monotonic() - began
+        self._ingest_s += took_s
+        self._histograms["ingest_seconds"].observe(took_s)
         self._counts["batches_total"] += 1
         self._counts["ingested_total"] += taken.ingested
         self._counts["repeats_total"] += taken.repeats
@@ -206,8 +219,9 @@ class AnalyticsConsumer:
         self._changed = False
 
     def _report(self, publisher: Publisher) -> None:
-        batches = self._counts["batches_total"]
-        measures = [Measure(name=known(name), value=float(count)) for name, count in self._counts.items()]
+        counts = {name: count - self._reported[name] for name, count in self._counts.items()}
+        batches = counts["batches_total"]
+        measures = [Measure(name=known(name), value=float(count)) for name, count in counts.items()]
         if batches:
             mean_ms = self._ingest_s * 1_000 / batches
             measures.append(Measure(name=known("ingest_ms_mean"), value=mean_ms))
@@ -222,7 +236,7 @@ class AnalyticsConsumer:
         )
         publisher.publish("metrics", report)
         self._sequence += 1
-        self._counts = dict.fromkeys(_COUNTED, 0)
+        self._reported = dict(self._counts)
         self._ingest_s = 0.0
 
     @property

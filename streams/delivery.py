@@ -26,8 +26,10 @@ from schemas import DeadLettered, Record
 from streams import tracing
 from streams.codec import Codec
 from streams.errors import Code, PenstockError, Undecodable, Undeliverable, UnknownSchema
+from streams.exported import FAST_S
 from streams.identity import event_id
 from streams.logs import described, logger, trail
+from streams.metrics import Histogram
 from streams.outbox import Outbox
 from streams.topics import MAX_MESSAGE_BYTES, TOPICS
 from streams.tracing import Headers
@@ -129,6 +131,7 @@ class Delivery:
         self.in_flight = 0
         self.handling_ms_sum = 0.0
         self.handling_ms_max = 0.0
+        self.handling_s = Histogram(FAST_S)
         self._codec = codec
         self._outbox = outbox
         self._look_up = look_up
@@ -153,6 +156,7 @@ class Delivery:
             took_ms = (self._clock() - begun_us) / 1_000
             self.handling_ms_sum += took_ms
             self.handling_ms_max = max(self.handling_ms_max, took_ms)
+            self.handling_s.observe(took_ms / 1_000)
 
     async def _take_in(self, origin: Origin, handle: Handler, give_up: Handler | None) -> None:
         try:

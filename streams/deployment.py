@@ -35,6 +35,9 @@ class Deployment(BaseSettings):
     replication_factor: int = Field(default=1, ge=1)
     compress: bool = False
     log_level: str = "INFO"
+    metrics: bool = True
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(default=0, ge=0, le=65_535)
     worker: str = "0"
 
     @property

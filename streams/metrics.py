@@ -1,7 +1,11 @@
 """The closed catalogue of metrics: every name that ``StageMeasured`` may carry, with what it says.
 
-A name ends with its unit (``_total`` counts since the last report). Publishing another name is a ``ValueError``.
+A name ends with its unit (``_total`` counts since the last report). Publishing another name is a ``ValueError``. What Prometheus is
+given besides, and under which names, is in ``streams/exported.py``.
 """
+
+from bisect import bisect_left
+from collections.abc import Sequence
 
 METRICS: dict[str, str] = {
     "handled_total": "events handled to the end",
@@ -29,8 +33,41 @@ METRICS: dict[str, str] = {
     "ingested_total": "events taken into the analytics storage",
     "ingest_ms_mean": "mean time to store a batch, in milliseconds",
     "profiles_published_total": "profile versions published",
+    "responses_answered_total": "requests that ended with an answer",
+    "responses_refused_total": "requests that ended without an answer for a reason of the caller's: invalid, too long, no budget",
+    "responses_unanswered_total": "requests that ended without an answer for a reason of ours or of a provider's",
+    "cost_usd_total": "what model calls cost, in US dollars",
+    "input_tokens_total": "tokens of prompts",
+    "output_tokens_total": "tokens of answers",
+    "rewards_below_floor_total": "rewards below the quality floor of the settings' defaults, where that is an absolute one",
+    "profile_published_timestamp_s": "when the newest profile held was published, in seconds since 1970",
 }
 """Name to meaning."""
+
+
+class Histogram:
+    """Counts values by upper bounds; cheaper than a lock, because only one thread observes."""
+
+    __slots__ = ("_counts", "_sum", "bounds")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        """``bounds`` ascend; a value equal to one counts below it, what is above the last counts as infinite."""
+        self.bounds = tuple(bounds)
+        self._counts = [0] * (len(self.bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count a value."""
+        self._counts[bisect_left(self.bounds, value)] += 1
+        self._sum += value
+
+    def read(self) -> tuple[list[int], float]:
+        """Give how many were at most each bound, the last of all, and their sum."""
+        cumulative, seen = [], 0
+        for count in tuple(self._counts):
+            seen += count
+            cumulative.append(seen)
+        return cumulative, self._sum
 
 
 def known(name: str) -> str:

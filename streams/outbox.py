@@ -21,11 +21,15 @@ Send = Callable[[str, bytes, bytes, Headers], Awaitable[None]]
 class Outbox:
     """Publishes on behalf of one role."""
 
-    def __init__(self, role: str, codec: Codec, send: Send) -> None:
+    def __init__(
+        self, role: str, codec: Codec, send: Send, *, published: Callable[[Record], None] = lambda _: None
+    ) -> None:
+        """``published`` is told of every event that the broker has."""
         self.role = role
         self.published_total = 0
         self._codec = codec
         self._send = send
+        self._published = published
 
     async def publish(self, topic: str, event: Record) -> None:
         """Publish ``event`` to ``topic`` and wait until the broker has it."""
@@ -37,3 +41,4 @@ class Outbox:
         with tracing.sending(topic):
             await self._send(topic, key_of(topic, event), self._codec.encode(event), tracing.outgoing())
         self.published_total += 1
+        self._published(event)

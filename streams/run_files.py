@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from streams.errors import Code, PenstockError
 
 UP_FILE = "up.json"
 UP_LOCK = "up.lock"
+TARGETS_FILE = "prometheus-targets.json"
 _POLL_S = 0.05
 _CLAIM_PATIENCE_S = 1.0
 
@@ -94,9 +96,10 @@ def ready_pid(path: Path) -> int | None:
 
 
 def remove_stale(run_folder: Path, alive: Callable[[int], bool]) -> list[str]:
-    """Remove the files of workers and of the model server whose process is dead; the names removed."""
+    """Remove the files of workers, their metrics and the model server whose process is dead; the names removed."""
     removed = []
-    for path in sorted([*run_folder.glob("worker-*.json"), *run_folder.glob("models.json")]):
+    patterns = ("worker-*.json", "metrics-*.json", "models.json")
+    for path in sorted(path for pattern in patterns for path in run_folder.glob(pattern)):
         pid = (read_json(path) or {}).get("pid")
         if not isinstance(pid, int) or not alive(pid):
             path.unlink(missing_ok=True)
@@ -113,11 +116,36 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def replace_json(path: Path, content: dict[str, Any]) -> None:
+def replace_json(path: Path, content: dict[str, Any] | list[Any]) -> None:
     """Write a file so that a reader sees the old or the new content, never half of one."""
-    draft = path.with_suffix(f".{os.getpid()}.partial")
+    draft = path.with_suffix(f".{os.getpid()}-{threading.get_native_id()}.partial")
     draft.write_text(json.dumps(content), encoding="utf-8")
     draft.replace(path)
+
+
+def metrics_file(run_folder: Path, role: str, worker: str) -> Path:
+    """Give the path where a worker says on which port its metrics are."""
+    return run_folder / f"metrics-{role}-{worker}.json"
+
+
+def write_targets(run_folder: Path) -> None:
+    """Name every worker's metrics port in ``prometheus-targets.json``, as Prometheus' file_sd reads it; without one no file."""
+    found = [read_json(path) for path in sorted(run_folder.glob("metrics-*.json"))]
+    targets = [
+        {"targets": [f"{_reachable(each['host'])}:{each['port']}"], "labels": {"job": "penstock"}}
+        for each in found
+        if each is not None and {"host", "port"} <= each.keys()
+    ]
+    if targets:
+        replace_json(run_folder / TARGETS_FILE, targets)
+    else:
+        (run_folder / TARGETS_FILE).unlink(missing_ok=True)
+
+
+def _reachable(host: str) -> str:
+    """The address under which this machine reaches what listens on ``host``."""
+    own = "127.0.0.1" if host in {"", "0.0.0.0"} else "::1" if host == "::" else host  # noqa: S104 - compared, not bound
+    return f"[{own}]" if ":" in own else own
 
 
 def rotate(log: Path, *, over_bytes: int) -> None:

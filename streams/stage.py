@@ -20,11 +20,13 @@ from streams.compacted import CompactedReader
 from streams.delivery import Clock, Delivery, Handler, Origin, wall_clock_us
 from streams.deployment import Deployment
 from streams.errors import UndeclaredTopic, Undecodable
+from streams.exported import histograms_of
 from streams.following import KafkaLog, NoSuchTopic
 from streams.identity import event_id
 from streams.logs import logger
 from streams.lookup import SchemaLookUp
-from streams.metrics import known
+from streams.measuring import Published
+from streams.metrics import Histogram, known
 from streams.outbox import Outbox
 from streams.topics import TOPICS
 from streams.tracing import Headers, carried
@@ -50,9 +52,12 @@ class Stage:
         self.clock = clock
         self.codec = Codec()
         self.app: AppT = app or build_app(role, deployment, partitions=partitions)
-        self.outbox = Outbox(role, self.codec, self._send)
+        self.histograms = {name: Histogram(each.bounds) for name, each in histograms_of(role).items()}
+        self.published = Published(self.count, self.histograms)
+        self.outbox = Outbox(role, self.codec, self._send, published=self.published)
         self.schemas = SchemaLookUp(self.codec, lambda: KafkaLog(deployment))
         self.delivery = Delivery(role, self.codec, self.outbox, look_up=self.schemas.beside, clock=clock)
+        self.histograms["handling_seconds"] = self.delivery.handling_s
         self.log = logger(role=role, worker=deployment.worker)
         self._before: list[Callable[[], Awaitable[None]]] = [self._publish_schemas]
         self._prepared = False
@@ -167,10 +172,11 @@ class Stage:
         )
         self.log.info("consuming", partitions=len(assigned), group=app.conf.id)
 
-    def _totals(self) -> dict[str, float]:
+    def totals(self) -> dict[str, float]:
+        """Give counters since the start, and gauges; from any thread."""
         delivery = self.delivery
         return {
-            **self._counters,
+            **dict(self._counters),
             "handled_total": delivery.handled_total,
             "retried_total": delivery.retried_total,
             "dead_lettered_total": delivery.dead_lettered_total,
@@ -178,7 +184,7 @@ class Stage:
         }
 
     async def _report(self) -> None:
-        totals = self._totals()
+        totals = self.totals()
         measures = {
             name: total - self._reported.get(name, 0) if name.endswith("_total") else total
             for name, total in totals.items()

@@ -1,8 +1,8 @@
 """Runs every role of one machine as processes, and starts again what died.
 
 In: the deployment, which roles and how many workers of each. Out: processes that are ready, events about them, and an orderly end.
-Keeps: the claim on the ``var`` folder (``streams/run_files.py``), a log file for each worker, ``var/logs/ROLE-N.log``. How it
-works:
+Keeps: the claim on the ``var`` folder (``streams/run_files.py``), a log file for each worker, ``var/logs/ROLE-N.log``, and
+``var/run/prometheus-targets.json``, where their metrics are. How it works:
 
 1. claim the folder, remove what dead processes left in ``var/run``;
 2. start the model server where the catalogue uses the embedded models, and wait for its run file; then all other roles, and wait;
@@ -269,13 +269,17 @@ class Supervisor:
         return self._deployment.run_folder / name
 
     def _begin(self, worker: _Worker) -> None:
-        worker.run_file.unlink(missing_ok=True)
+        self._forget(worker)
         run_files.rotate(worker.log, over_bytes=LOG_LIMIT_BYTES)
         worker.log_begin = worker.log.stat().st_size if worker.log.exists() else 0
         environment = environment_of(self._deployment, worker.number, self._environ)
         worker.process = self._starter(self._command(worker.role), environment, worker.log)
         worker.state, worker.started_at_s = "starting", self._clock_s()
         self._tell(worker, "starting")
+
+    def _forget(self, worker: _Worker) -> None:
+        worker.run_file.unlink(missing_ok=True)
+        run_files.metrics_file(self._deployment.run_folder, worker.role, str(worker.number)).unlink(missing_ok=True)
 
     def _note_readiness(self, worker: _Worker) -> None:
         if worker.state != "starting" or worker.process is None:
@@ -311,9 +315,9 @@ class Supervisor:
         self._put_off(worker, f"exit status {status}", now_s)
 
     def _put_off(self, worker: _Worker, why: str, now_s: float) -> None:
+        self._forget(worker)
         self._tell(worker, "died", f"{why}; starts again in {worker.backoff_s:g} s; log: {worker.log}")
         worker.process, worker.state = None, "waiting"
-        worker.run_file.unlink(missing_ok=True)
         worker.due_at_s = now_s + worker.backoff_s
         worker.backoff_s = min(worker.backoff_s * 2, LONGEST_BACKOFF_S)
 
@@ -332,11 +336,12 @@ class Supervisor:
                 self._pause(_LOOK_EVERY_S)
             in_time = process.ended() is not None
             process.kill()  # what it started goes in any case
+            self._forget(worker)
             self._tell(worker, "stopped" if in_time else "killed", "" if in_time else f"no end within {GRACE_S:g} s")
             worker.process = None
         for worker in group:
             worker.state = "stopped"
-            worker.run_file.unlink(missing_ok=True)
+            self._forget(worker)
 
     def _watch(self) -> None:
         while not self._ending.wait(_LOOK_EVERY_S):
@@ -344,4 +349,6 @@ class Supervisor:
 
     def _tell(self, worker: _Worker, what: What, detail: str = "") -> None:
         pid = worker.process.pid if worker.process is not None else None
+        if what in {"ready", "died", "stopped", "killed"}:
+            run_files.write_targets(self._deployment.run_folder)
         self._on_event(Happened(worker.role, worker.number, what, pid, worker.restarts, detail))

@@ -14,7 +14,9 @@ from collections.abc import Callable, Mapping
 from streams import tracing
 from streams.deployment import Deployment
 from streams.errors import PenstockError
+from streams.exposition import exposition
 from streams.logs import configure
+from streams.observed import OfAnalytics, OfAStage, OfTheModels
 from streams.stage import Stage
 
 UNUSABLE = 2
@@ -25,14 +27,14 @@ def run_router(deployment: Deployment, environ: Mapping[str, str]) -> None:
     from agents.encoding.static import StaticEncoder
     from agents.router import build_router
 
-    _run_stage(lambda: build_router(deployment, StaticEncoder(deployment.models_folder), environ))
+    _run_stage(deployment, lambda: build_router(deployment, StaticEncoder(deployment.models_folder), environ))
 
 
 def run_generator(deployment: Deployment, environ: Mapping[str, str]) -> None:
     """Run the generator."""
     from agents.generator import build_generator
 
-    _run_stage(lambda: build_generator(deployment, environ))
+    _run_stage(deployment, lambda: build_generator(deployment, environ))
 
 
 def run_evaluator(deployment: Deployment, environ: Mapping[str, str]) -> None:
@@ -41,7 +43,7 @@ def run_evaluator(deployment: Deployment, environ: Mapping[str, str]) -> None:
     from agents.evaluator import build_evaluator
 
     del environ
-    _run_stage(lambda: build_evaluator(deployment, StaticEncoder(deployment.models_folder)))
+    _run_stage(deployment, lambda: build_evaluator(deployment, StaticEncoder(deployment.models_folder)))
 
 
 def run_analytics(deployment: Deployment, environ: Mapping[str, str]) -> None:
@@ -51,7 +53,9 @@ def run_analytics(deployment: Deployment, environ: Mapping[str, str]) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    build_analytics(deployment, environ).run(stop)
+    consumer = build_analytics(deployment, environ)
+    with exposition(OfAnalytics(consumer), deployment):
+        consumer.run(stop)
 
 
 def run_models(deployment: Deployment, environ: Mapping[str, str]) -> None:
@@ -59,7 +63,8 @@ def run_models(deployment: Deployment, environ: Mapping[str, str]) -> None:
     from agents.model_server.server import serve
 
     del environ
-    serve("127.0.0.1", 0, deployment.models_folder, run_file=deployment.run_folder / "models.json")
+    with exposition(OfTheModels(), deployment):
+        serve("127.0.0.1", 0, deployment.models_folder, run_file=deployment.run_folder / "models.json")
 
 
 Run = Callable[[Deployment, Mapping[str, str]], None]
@@ -73,7 +78,7 @@ ROLES: dict[str, Run] = {
 """Every role by name, in the order in which they are started."""
 
 
-def _run_stage(build: Callable[[], Stage]) -> None:
+def _run_stage(deployment: Deployment, build: Callable[[], Stage]) -> None:
     import faust
     import uvloop
 
@@ -82,7 +87,8 @@ def _run_stage(build: Callable[[], Stage]) -> None:
     asyncio.set_event_loop(loop)
     stage = build()
     worker = faust.Worker(stage.app, loop=loop, override_logging=False, quiet=True, redirect_stdouts=False)
-    worker.execute_from_commandline()
+    with exposition(OfAStage(stage, loop), deployment):
+        worker.execute_from_commandline()
 
 
 def _is_for_the_operator(error: Exception) -> bool:
