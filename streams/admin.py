@@ -19,10 +19,11 @@ _ALREADY_EXISTS = 36
 _METADATA_PAUSE_S = 0.05
 
 
-def configuration_of(topic: Topic | Table) -> dict[str, str]:
-    """Give the broker's configuration of a topic, or of a table's changelog."""
+def configuration_of(topic: Topic | Table, *, for_ever: bool = False) -> dict[str, str]:
+    """Give the broker's configuration of a topic, or of a table's changelog; ``for_ever`` is without any retention."""
     configuration = {"max.message.bytes": str(topic.max_message_bytes)}
-    retention_ms = "-1" if topic.retention is None else str(int(topic.retention.total_seconds() * 1000))
+    kept = None if for_ever else topic.retention
+    retention_ms = "-1" if kept is None else str(int(kept.total_seconds() * 1000))
     if isinstance(topic, Table):
         configuration["cleanup.policy"] = "compact" if topic.retention is None else "compact,delete"
         configuration["retention.ms"] = retention_ms
@@ -40,8 +41,11 @@ def partitions_of(topic: Topic | Table, partitions: int) -> int:
     return partitions if isinstance(topic, Table) or topic.key in ("conversation", "as was") else 1
 
 
-def create_topics(deployment: Deployment, *, partitions: int) -> list[str]:
-    """Create what is missing, the tables' changelogs too; the names created (with the deployment's prefix)."""
+def create_topics(deployment: Deployment, *, partitions: int, for_ever: bool = False) -> list[str]:
+    """Create what is missing, the tables' changelogs too; the names created (with the deployment's prefix).
+
+    ``for_ever``: nothing on them expires, because what is copied there is old already.
+    """
     admin: Any = AdminClient({"bootstrap.servers": deployment.bootstrap()})
     declared: dict[str, Topic | Table] = {deployment.topic(topic.name): topic for topic in TOPICS.values()}
     declared |= {deployment.topic(table.changelog): table for table in TABLES}
@@ -52,7 +56,7 @@ def create_topics(deployment: Deployment, *, partitions: int) -> list[str]:
             name,
             num_partitions=partitions_of(topic, partitions),
             replication_factor=deployment.replication_factor,
-            config=configuration_of(topic),
+            config=configuration_of(topic, for_ever=for_ever),
         )
         for name, topic in declared.items()
         if name not in existing

@@ -39,6 +39,7 @@ class Message:
     key: bytes | None
     value: bytes | None
     at_ms: int | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,9 @@ class Log(Protocol):
 
     def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
         """Give, for each partition, its first offset and the one after its last. ``NoSuchTopic`` where there is none."""
+
+    def offsets_at(self, topic: str, at_ms: int) -> dict[int, int]:
+        """Give, for each partition, the first offset whose message is from then or later; the end where there is none."""
 
     def begin(self, starts: Mapping[Spot, int]) -> None:
         """Read on from these offsets, and forget what was read before."""
@@ -103,6 +107,17 @@ class KafkaLog:
         except KafkaException as error:
             raise self._unreachable(error) from error
 
+    def offsets_at(self, topic: str, at_ms: int) -> dict[int, int]:
+        """As ``Log`` says."""
+        bounds = self.bounds(topic)
+        name = self._deployment.topic(topic)
+        try:
+            asked = [TopicPartition(name, number, at_ms) for number in bounds]
+            found = self._consumer.offsets_for_times(asked, timeout=ASK_S)
+        except KafkaException as error:
+            raise self._unreachable(error) from error
+        return {each.partition: each.offset if each.offset >= 0 else bounds[each.partition][1] for each in found}
+
     def _offsets(self, spot: TopicPartition) -> tuple[int, int]:
         deadline_s = time.monotonic() + ASK_S
         while True:
@@ -133,6 +148,7 @@ class KafkaLog:
                     _bytes(raw.key()),
                     _bytes(raw.value()),
                     None if kind == TIMESTAMP_NOT_AVAILABLE else at_ms,
+                    _headers(raw.headers()),
                 )
             )
         return taken
@@ -157,6 +173,10 @@ class KafkaLog:
             f"The broker at {self._servers} does not answer: {error.args[0]}.",
             remedy="Start it (`penstock up`), or correct PENSTOCK_BOOTSTRAP_SERVERS.",
         )
+
+
+def _headers(raw: Any) -> tuple[tuple[str, bytes | None], ...]:
+    return tuple((name, _bytes(content)) for name, content in raw or ())
 
 
 def _bytes(raw: str | bytes | None) -> bytes | None:
@@ -204,6 +224,52 @@ def so_far(
                 del left[message.topic, message.partition]
         if left and clock_s() > deadline_s:
             raise TimeoutError(f"The topics were not read to their end within {within_s:g} s.")
+
+
+def between(
+    log: Log,
+    starts: Mapping[Spot, int],
+    stops: Mapping[Spot, int],
+    *,
+    stalled_after_s: float = 30.0,
+    clock_s: Callable[[], float] = time.monotonic,
+) -> Iterator[Message]:
+    """Give what lies from these offsets up to those, however long it takes, and end.
+
+    What the broker forgets meanwhile is passed over. ``TimeoutError`` where nothing came for ``stalled_after_s`` s.
+    """
+    left = {spot: stop for spot, stop in stops.items() if starts[spot] < stop}
+    log.begin({spot: starts[spot] for spot in left})
+    last_s = clock_s()
+    while left:
+        messages = log.poll(WAIT_S)
+        for message in messages:
+            stop = left.get((message.topic, message.partition))
+            if stop is None:
+                continue
+            if message.offset < stop:
+                yield message
+            if message.offset >= stop - 1:
+                del left[message.topic, message.partition]
+        if messages:
+            last_s = clock_s()
+        elif clock_s() - last_s > stalled_after_s:
+            for topic, number in [spot for spot, stop in left.items() if log.bounds(spot[0])[spot[1]][0] >= stop]:
+                del left[topic, number]  # forgotten to its end while it was read
+            if left:
+                raise TimeoutError(f"The broker has given nothing more for {stalled_after_s:g} s.")
+
+
+def at_places(log: Log, places: Iterable[tuple[str, int, int]]) -> Iterator[Message]:
+    """Give the messages at these places (topic, partition, offset), partition by partition; one that is gone is left out."""
+    wanted: dict[Spot, list[int]] = {}
+    for topic, number, offset in sorted(places):
+        wanted.setdefault((topic, number), []).append(offset)
+    for spot, offsets in wanted.items():
+        first, end = log.bounds(spot[0])[spot[1]]
+        for offset in offsets:
+            if first <= offset < end:
+                yield from (m for m in between(log, {spot: offset}, {spot: offset + 1}) if m.offset == offset)
 
 
 def _range(

@@ -60,6 +60,12 @@ class MemoryLog:
             raise NoSuchTopic(f"There is no topic {topic}.", remedy="Create it.")
         return {number: (0, len(messages)) for number, messages in self.kept[topic].items()}
 
+    def offsets_at(self, topic: str, at_ms: int) -> dict[int, int]:
+        return {
+            number: next((m.offset for m in messages if (m.at_ms or 0) >= at_ms), len(messages))
+            for number, messages in self.kept[topic].items()
+        }
+
     def begin(self, starts: Mapping[Spot, int]) -> None:
         self._positions = dict(starts)
 
@@ -117,6 +123,7 @@ class World:
     log: MemoryLog = field(default_factory=MemoryLog)
     answer: Answer = field(default=lambda _: ())
     settings: dict[str, Any] = field(default_factory=dict)
+    at_terminal: bool = False
 
     def penstock(self, *arguments: str, given: str | bytes | None = None) -> Result:
         deployment = Deployment(var=self.var, **self.settings)
@@ -126,6 +133,7 @@ class World:
             open_client=lambda _, on_chunk: MemoryClient(deployment, self.log, self.answer, on_chunk),
             clock_us=lambda: NOW_US,
             login=lambda: "mika",
+            at_terminal=lambda: self.at_terminal,
         )
         return CliRunner().invoke(app, list(arguments), obj=around, input=given)
 

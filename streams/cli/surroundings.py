@@ -58,6 +58,12 @@ def _login() -> str:
         return "unknown"
 
 
+def _at_terminal() -> bool:
+    import sys
+
+    return sys.stdin.isatty()
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """The world of a command. Times are in microseconds since 1970-01-01 UTC."""
@@ -67,6 +73,7 @@ class Surroundings:
     open_client: Callable[["Deployment", Callable[[Any], None] | None], AbstractAsyncContextManager[Any]] = _client
     clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000
     login: Callable[[], str] = _login
+    at_terminal: Callable[[], bool] = _at_terminal
 
     def codec(self) -> "Codec":
         """Give a codec that also reads what other releases write."""

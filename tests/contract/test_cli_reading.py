@@ -12,7 +12,7 @@ from infra.broker import RunningBroker
 from streams.admin import create_topics
 from streams.deployment import Deployment
 from streams.errors import Unconfigured
-from streams.following import KafkaLog, Log, partition_of, so_far
+from streams.following import KafkaLog, Log, at_places, between, partition_of, so_far
 from tests.cli_world import PARTITIONS, MemoryLog
 from tests.waiting import eventually
 
@@ -107,3 +107,42 @@ def test_an_end_that_is_not_reached_in_time_is_an_error_and_not_a_part():
     times = iter(range(100))
     with pytest.raises(TimeoutError):
         list(so_far(log, [TOPIC], within_s=5, clock_s=lambda: float(next(times))))
+
+
+def test_the_first_message_from_a_time_on_is_found_and_the_end_where_there_is_none(log_and_append):
+    log, append = log_and_append
+    for number in range(3):
+        append(TOPIC, b"same", str(number).encode())
+    messages = list(so_far(log, [TOPIC]))
+    spot = messages[0].partition
+    assert log.offsets_at(TOPIC, 0)[spot] == 0
+    assert log.offsets_at(TOPIC, messages[0].at_ms or 0)[spot] == 0
+    ends = {number: end for number, (_, end) in log.bounds(TOPIC).items()}
+    assert log.offsets_at(TOPIC, (messages[-1].at_ms or 0) + 60_000) == ends
+
+
+def test_a_range_is_given_and_nothing_beside_it(log_and_append):
+    log, append = log_and_append
+    for number in range(10):
+        append(TOPIC, b"same", str(number).encode())
+    spot = (TOPIC, partition_of("same", PARTITIONS))
+    assert [m.value for m in between(log, {spot: 2}, {spot: 5})] == [b"2", b"3", b"4"]
+    assert list(between(log, {spot: 5}, {spot: 5})) == []
+
+
+def test_single_messages_are_found_by_their_places_and_what_is_not_there_is_left_out(log_and_append):
+    log, append = log_and_append
+    for number in range(5):
+        append(TOPIC, b"same", str(number).encode())
+    where = partition_of("same", PARTITIONS)
+    places = [(TOPIC, where, 3), (TOPIC, where, 1), (TOPIC, where, 99)]
+    assert [m.value for m in at_places(log, places)] == [b"1", b"3"]
+
+
+def test_a_range_whose_rest_never_comes_ends_with_an_error(log_and_append):
+    log, append = log_and_append
+    append(TOPIC, b"same", b"0")
+    spot = (TOPIC, partition_of("same", PARTITIONS))
+    times = iter(range(0, 1000, 10))
+    with pytest.raises(TimeoutError, match="nothing more"):
+        list(between(log, {spot: 0}, {spot: 5}, stalled_after_s=30, clock_s=lambda: next(times)))
