@@ -6,7 +6,7 @@ The log in memory passes the same contract as the broker's (tests/contract/test_
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,8 +18,10 @@ from streams.cli.surroundings import Surroundings
 from streams.client import Client
 from streams.codec import Codec
 from streams.deployment import Deployment
+from streams.errors import Unconfigured
 from streams.following import Message, NoSuchTopic, Spot, partition_of
 from streams.identity import event_id
+from streams.scratch import MARK, headers_of_copy, names_under
 from streams.topics import TOPICS, key_of
 from streams.tracing import Headers
 
@@ -36,20 +38,30 @@ class MemoryLog:
         self.kept: dict[str, dict[int, list[Message]]] = {
             topic: {number: [] for number in range(PARTITIONS)} for topic in topics
         }
+        self.first_kept: dict[Spot, int] = {}
         self._positions: dict[Spot, int] = {}
 
     def another(self) -> MemoryLog:
         """A second connection to the same topics."""
         other = MemoryLog(())
-        other.kept = self.kept
+        other.kept, other.first_kept = self.kept, self.first_kept
         return other
 
-    def append(self, topic: str, key: bytes | None, value: bytes | None) -> Message:
+    def append(
+        self, topic: str, key: bytes | None, value: bytes | None, *, at_ms: int | None = None, headers: Any = ()
+    ) -> Message:
         number = partition_of(key.decode("utf-8", "surrogatepass"), PARTITIONS) if key is not None else 0
-        partition = self.kept[topic][number]
-        message = Message(topic, number, len(partition), key, value, NOW_US // 1_000 + len(partition))
-        partition.append(message)
+        end = self.first_kept.get((topic, number), 0) + len(self.kept[topic][number])
+        message = Message(topic, number, end, key, value, at_ms or NOW_US // 1_000 + end, tuple(headers))
+        self.kept[topic][number].append(message)
         return message
+
+    def forget(self, topic: str, count: int) -> None:
+        """Forget the first messages of every partition, as the broker does after a topic's retention."""
+        for number, messages in self.kept[topic].items():
+            forgotten = min(count, len(messages))
+            self.first_kept[topic, number] = self.first_kept.get((topic, number), 0) + forgotten
+            del messages[:forgotten]
 
     def put(self, topic: str, *events: Record) -> None:
         for event in events:
@@ -58,11 +70,12 @@ class MemoryLog:
     def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
         if topic not in self.kept:
             raise NoSuchTopic(f"There is no topic {topic}.", remedy="Create it.")
-        return {number: (0, len(messages)) for number, messages in self.kept[topic].items()}
+        firsts = {number: self.first_kept.get((topic, number), 0) for number in self.kept[topic]}
+        return {number: (firsts[number], firsts[number] + len(m)) for number, m in self.kept[topic].items()}
 
     def offsets_at(self, topic: str, at_ms: int) -> dict[int, int]:
         return {
-            number: next((m.offset for m in messages if (m.at_ms or 0) >= at_ms), len(messages))
+            number: next((m.offset for m in messages if (m.at_ms or 0) >= at_ms), self.bounds(topic)[number][1])
             for number, messages in self.kept[topic].items()
         }
 
@@ -72,12 +85,39 @@ class MemoryLog:
     def poll(self, wait_s: float) -> list[Message]:
         taken = []
         for (topic, number), position in self._positions.items():
-            taken += self.kept[topic][number][position:]
-            self._positions[topic, number] = len(self.kept[topic][number])
+            first, end = self.bounds(topic)[number]
+            taken += self.kept[topic][number][max(0, position - first) :]
+            self._positions[topic, number] = end
         return taken
 
     def close(self) -> None:
         self._positions = {}
+
+
+class MemoryScratch:
+    """Scratch topics in memory."""
+
+    def __init__(self, prefix: str, logs: dict[str, MemoryLog]) -> None:
+        self._prefix, self._logs = prefix, logs
+
+    def prepare(self, partitions: int) -> None:
+        self._refuse_others()
+        self._logs.setdefault(self._prefix, MemoryLog((*TOPICS, MARK)))
+
+    def put(self, message: Message) -> None:
+        kept = self._logs[self._prefix].kept[message.topic][message.partition]
+        kept.append(replace(message, offset=len(kept), headers=tuple(headers_of_copy(message))))
+
+    def finish(self) -> None:
+        return None
+
+    def _refuse_others(self) -> None:
+        if self._prefix in self._logs and MARK not in self._logs[self._prefix].kept:
+            raise Unconfigured("These are no scratch topics.", remedy="Choose another prefix.")
+
+    def clean(self) -> list[str]:
+        self._refuse_others()
+        return names_under(self._prefix) if self._logs.pop(self._prefix, None) is not None else []
 
 
 class MemoryClient(Client):
@@ -124,12 +164,14 @@ class World:
     answer: Answer = field(default=lambda _: ())
     settings: dict[str, Any] = field(default_factory=dict)
     at_terminal: bool = False
+    scratch: dict[str, MemoryLog] = field(default_factory=dict)
 
     def penstock(self, *arguments: str, given: str | bytes | None = None) -> Result:
         deployment = Deployment(var=self.var, **self.settings)
         around = Surroundings(
             deployment=lambda: deployment,
-            open_log=lambda _: self.log.another(),
+            open_log=lambda asked: self.scratch.get(asked.topic_prefix, self.log).another(),
+            open_scratch=lambda asked: MemoryScratch(asked.topic_prefix, self.scratch),
             open_client=lambda _, on_chunk: MemoryClient(deployment, self.log, self.answer, on_chunk),
             clock_us=lambda: NOW_US,
             login=lambda: "mika",

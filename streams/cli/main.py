@@ -17,6 +17,7 @@ from streams.cli import (
     explaining,
     overrides,
     profiles,
+    replaying,
     running,
     sending,
     sql,
@@ -79,6 +80,7 @@ sending.add_to(app)
 tailing.add_to(app)
 explaining.add_to(app)
 drawing.add_to(app)
+replaying.add_to(app)
 app.add_typer(profiles.app, name="profiles")
 app.add_typer(overrides.app, name="override")
 app.add_typer(workflows.app, name="workflow")

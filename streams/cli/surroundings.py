@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from streams.codec import Codec
     from streams.deployment import Deployment
     from streams.following import Log
+    from streams.scratch import Scratch
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 """The option that every command has."""
@@ -49,6 +50,12 @@ def _client(deployment: "Deployment", on_chunk: Callable[[Any], None] | None) ->
     return Client(deployment, on_chunk=on_chunk)
 
 
+def _scratch(deployment: "Deployment") -> "Scratch":
+    from streams.scratch import KafkaScratch
+
+    return KafkaScratch(deployment)
+
+
 def _login() -> str:
     import getpass
 
@@ -71,6 +78,7 @@ class Surroundings:
     deployment: Callable[[], "Deployment"] = _deployment
     open_log: Callable[["Deployment"], "Log"] = _log
     open_client: Callable[["Deployment", Callable[[Any], None] | None], AbstractAsyncContextManager[Any]] = _client
+    open_scratch: Callable[["Deployment"], "Scratch"] = _scratch
     clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000
     login: Callable[[], str] = _login
     at_terminal: Callable[[], bool] = _at_terminal
