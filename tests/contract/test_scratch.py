@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from confluent_kafka.admin import AdminClient
 
 from infra.broker import RunningBroker
