@@ -14,6 +14,8 @@ import json
 import re
 from typing import Any
 
+from avro.errors import AvroException
+
 from schemas import EVENTS
 from schemas.compatibility import unreadable
 from schemas.generate import NAMESPACE, rendered
@@ -131,7 +133,10 @@ def admitted(event_type: str, text: str) -> dict[str, Any]:
         raise Inadmissible(f"it is not the record {NAMESPACE}.{event_type}")
     rebuilt, _, _ = _Rebuilding().of(schema)
     rebuilt = {"type": "record", "name": event_type, "namespace": NAMESPACE, "fields": rebuilt["fields"]}
-    disagreements = unreadable(reader=rendered(EVENTS[event_type]), writer=json.dumps(rebuilt))
+    try:
+        disagreements = unreadable(reader=rendered(EVENTS[event_type]), writer=json.dumps(rebuilt))
+    except AvroException as error:  # a symbol twice, and what else the specification forbids
+        raise Inadmissible(f"it is no Avro schema: {error}"[:500]) from error
     if disagreements:
         raise Inadmissible("; ".join(disagreements)[:500])
     return rebuilt

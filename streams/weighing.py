@@ -7,6 +7,7 @@ Only what has more than ``WEIGHED_FROM_BYTES`` is weighed: less cannot become mu
 somebody meant consists, are stepped over in one.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 MAX_VALUES = 200_000
@@ -22,11 +23,11 @@ class TooManyValues(Exception):
 
 
 class _Scale:
-    def __init__(self, raw: bytes, at: int) -> None:
+    def __init__(self, schema: Any, raw: bytes, at: int) -> None:
         self._raw = raw
         self._at = at
         self._values = 0
-        self._named: dict[str, Any] = {}
+        self._named = dict(_named(schema))
 
     def step_over(self, schema: Any) -> None:
         self._values += 1
@@ -50,11 +51,9 @@ class _Scale:
     def _step_over_parts(self, schema: dict[str, Any], kind: Any) -> None:
         match kind:
             case "record":
-                self._named[schema["name"]] = schema
                 for field in schema["fields"]:
                     self.step_over(field["type"])
             case "enum":
-                self._named[schema["name"]] = schema
                 self._number(below=len(schema["symbols"]))
             case "array":
                 self._blocks(schema["items"], keyed=False)
@@ -94,6 +93,19 @@ class _Scale:
             raise IndexError("the bytes end before the event does")
 
 
+def _named(schema: Any) -> Iterator[tuple[str, Any]]:
+    """Every type with a name, by its name: where it is defined, the event may have nothing, and use it later."""
+    if isinstance(schema, list):
+        for branch in schema:
+            yield from _named(branch)
+    elif isinstance(schema, dict):
+        if "name" in schema:
+            yield schema["name"], schema
+        inner = [field["type"] for field in schema.get("fields", ())]
+        for each in (*inner, schema["type"], schema.get("items"), schema.get("values")):
+            yield from _named(each)
+
+
 def weigh(schema: Any, raw: bytes, begin: int) -> None:
     """Count the values of the event that begins at byte ``begin`` of ``raw``, and raise where they are too many."""
-    _Scale(raw, begin).step_over(schema)
+    _Scale(schema, raw, begin).step_over(schema)
