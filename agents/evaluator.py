@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 from faust.types import AppT
 
 from agents.deciding.governance import Overrides, StatedSettings
@@ -46,12 +47,14 @@ from schemas import (
     ResponseReady,
     RewardComputed,
 )
+from streams import tracing
 from streams.app import group_of
 from streams.delivery import Clock, Delivery, Origin, current_origin
 from streams.deployment import Deployment
 from streams.errors import Code, Undeliverable
 from streams.identity import event_id
 from streams.kept import Kept, KeptTable, NotOurs, Ownership, Owning
+from streams.logs import about, described
 from streams.outbox import Outbox
 from streams.progress import GroupProgress, Progress
 from streams.stage import Stage
@@ -130,7 +133,7 @@ class Evaluator:
         async with self._turn(identity, partition):
             known = self._requests.known(identity)
             if event.event_id in known.scores:
-                self._count("repeats_total")
+                self._count_repeat()
                 return
             scored = with_scores(known, event.event_id, self._scores(event))
             if scored is not known:
@@ -146,7 +149,7 @@ class Evaluator:
                 await self._list_automatic(known, identity, partition)
                 await self._requests.remember(partition, identity, known)
             else:
-                self._count("repeats_total")
+                self._count_repeat()
             for key in self._room.listed().held_for(identity):
                 await self._release(key)
 
@@ -171,6 +174,7 @@ class Evaluator:
                     offset=origin.offset,
                     message_key=origin.key,
                     message=origin.value,
+                    headers=tracing.outgoing(),
                 )
                 await self._room.take_in(held)
             case "unknown" | "failed" as why:
@@ -221,21 +225,29 @@ class Evaluator:
         if waiting is None:
             self._room.listed().remove(key)
             return
+        ids = dict(zip(("tenant", "conversation_id", "request_id"), identity, strict=True))
         try:
-            async with self._turn(identity, waiting.partition):
-                if waiting.automatic is not None:
-                    await self._release_automatic(key)
-                elif await self._room.responses_are_read(key, waiting.partition):
-                    await self._release(key, give_up=True)
-                else:
-                    self._look_again(key)
+            with about(ids), tracing.resuming(waiting.headers):
+                await self._act_in_turn(waiting, key, identity)
         except NotOurs:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, what waits is neither lost nor in the others' way
-            self._log.warning(
-                "waiting_not_settled", error=f"{type(error).__name__}: {error}", partition=waiting.partition
-            )
+            with about(ids):
+                self._log.warning("waiting_not_settled", error=described(error), partition=waiting.partition)
             self._look_again(key)
+
+    async def _act_in_turn(self, waiting: Waiting, key: bytes, identity: Identity) -> None:
+        async with self._turn(identity, waiting.partition):
+            if waiting.automatic is not None:
+                await self._release_automatic(key)
+            elif await self._room.responses_are_read(key, waiting.partition):
+                await self._release(key, give_up=True)
+            else:
+                self._look_again(key)
+
+    def _count_repeat(self) -> None:
+        self._count("repeats_total")
+        tracing.note({"penstock.repeat": True})
 
     def _look_again(self, key: bytes) -> None:
         self._room.listed().again(key, self._clock() + int(LOOK_EVERY_S * US_PER_S))
@@ -272,11 +284,12 @@ class Evaluator:
             wait_us = self._times.rating_wait_us
             waiting = automatic_reward(known, identity, event_id=cause, wait_us=wait_us, partition=partition)
             if waiting is not None:
-                await self._room.take_in(waiting)
+                await self._room.take_in(msgspec.structs.replace(waiting, headers=tracing.outgoing()))
 
     def _scores(self, event: GenerationCompleted) -> Scores:
         material = Material(event.question, tuple(passage.text for passage in event.passages), event.text)
-        return score(material, self._encoder.encode(material.texts))
+        with tracing.span("evaluate", attributes={"penstock.strategy": event.strategy}):
+            return score(material, self._encoder.encode(material.texts))
 
     @asynccontextmanager
     async def _turn(self, identity: Identity, partition: int) -> AsyncIterator[None]:

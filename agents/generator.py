@@ -40,6 +40,7 @@ from agents.encoding.encoder import Encoder
 from agents.encoding.static import StaticEncoder
 from agents.loading.reading import load_catalogue, load_settings
 from schemas import ChunkGenerated, LearningResumed, OverrideSet, Record, RequestRouted, RollbackOrdered
+from streams import tracing
 from streams.delivery import Origin
 from streams.deployment import ROOT, Deployment
 from streams.errors import Code, PenstockError, Unconfigured, Undecodable, Undeliverable
@@ -129,6 +130,7 @@ class Generator:
     async def _again(self, identity: Identity) -> Finished | None:
         """How a request that came before ended, or is about to end."""
         self._means.count("repeats_total")
+        tracing.note({"penstock.repeat": True})
         finished = self._remembered.finished(identity)
         if finished is None:
             result = await asyncio.shield(self._running[identity])

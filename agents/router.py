@@ -26,10 +26,12 @@ from schemas import (
     ResponseFailed,
     RollbackOrdered,
 )
+from streams import tracing
 from streams.delivery import Origin
 from streams.deployment import Deployment
 from streams.errors import Code, Rejected, Undecodable, Undeliverable
 from streams.outbox import Outbox
+from streams.spans import Attributes
 from streams.stage import Stage
 
 CONCURRENCY = 16
@@ -66,7 +68,13 @@ class Router:
             raise Undeliverable(f"The router has no use for {type(event).__name__}.", code=Code.UNEXPECTED_EVENT)
         try:
             self._planner.check(event)  # before anything is computed from a text that may be too long
-            routed = self._planner.plan(event, self._encode(event.message), self._held, self._clock())
+            with tracing.span("plan", attributes={"penstock.workflow": event.workflow}):
+                routed = self._planner.plan(event, self._encode(event.message), self._held, self._clock())
+                chosen: Attributes = {
+                    "penstock.strategy": routed.plan.steps[0].strategy,
+                    "penstock.profile_version": routed.plan.profile_version,
+                }
+                tracing.note(chosen)
         except Rejected as error:
             await self._outbox.publish("responses", response_failed(event, error, self._clock()))
         else:

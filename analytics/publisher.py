@@ -5,6 +5,7 @@ queue. Fails with ``UndeclaredTopic``, with ``NotDelivered`` when the broker ref
 before it had confirmed it (then nothing may be assumed to have been published).
 """
 
+import logging
 import threading
 from typing import Any
 
@@ -43,6 +44,7 @@ class Publisher:
                 "partitioner": "murmur2_random",  # as aiokafka puts keys
                 "linger.ms": 5,
                 "message.max.bytes": LETTER_BYTES,
+                "logger": logging.getLogger("librdkafka"),  # else it writes lines of its own to standard error
             }
         )
 

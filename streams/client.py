@@ -10,6 +10,7 @@ time, and with the broker's errors.
 
 import asyncio
 import contextlib
+import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -84,8 +85,10 @@ class Client:
         self._producer: AIOKafkaProducer | None = None
         self._consumer: AIOKafkaConsumer | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._traces = False
 
     async def __aenter__(self) -> Self:
+        self._traces = tracing.start("client", self._deployment.worker, os.environ)
         servers = self._deployment.bootstrap()
         self._producer = AIOKafkaProducer(
             bootstrap_servers=servers, acks="all", max_request_size=LETTER_BYTES, linger_ms=0
@@ -127,6 +130,8 @@ class Client:
             await self._consumer.stop()
         if self._producer is not None:
             await self._producer.stop()
+        if self._traces:
+            await asyncio.to_thread(tracing.stop)
 
     async def _publish_schemas(self) -> None:
         """Make known what this release writes, before it writes any of it."""
@@ -141,7 +146,7 @@ class Client:
 
     async def publish(self, topic: str, event: Record) -> None:
         """Publish an event and wait until the broker has it."""
-        with tracing.sending(topic, begins=True):
+        with tracing.sending(topic, begins=topic in {"requests", "feedback"}):
             await self.publish_raw(topic, key_of(topic, event), self.codec.encode(event), tracing.outgoing())
 
     async def publish_raw(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:

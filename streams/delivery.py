@@ -28,7 +28,7 @@ from streams.codec import Codec
 from streams.errors import Code, PenstockError, Undecodable, Undeliverable, UnknownSchema
 from streams.exported import FAST_S
 from streams.identity import event_id
-from streams.logs import described, logger, trail
+from streams.logs import described, handled, logger, trail
 from streams.metrics import Histogram
 from streams.outbox import Outbox
 from streams.topics import MAX_MESSAGE_BYTES, TOPICS
@@ -146,12 +146,14 @@ class Delivery:
         """
         begun_us = self._clock()
         self.in_flight += 1
-        handled = current_origin.set(origin)
+        arrived = current_origin.set(origin)
+        before = handled.set(None)
         try:
             with tracing.processing(origin):
                 await self._take_in(origin, handle, give_up)
         finally:
-            current_origin.reset(handled)
+            current_origin.reset(arrived)
+            handled.reset(before)
             self.in_flight -= 1
             took_ms = (self._clock() - begun_us) / 1_000
             self.handling_ms_sum += took_ms
@@ -169,6 +171,8 @@ class Delivery:
         except Undecodable as error:
             await self.dead_letter(origin, error, attempts=1)
             return
+        handled.set(event)
+        tracing.note_ids(event)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 await handle(event)

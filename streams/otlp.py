@@ -18,7 +18,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from streams.tracing import Attribute, Attributes, Headers, Kind, Operation, Place, Value, headers_of
+from streams.spans import Attribute, Attributes, Kind, Operation, Value
+from streams.tracing import Headers, Place, headers_of
 
 STOP_WITHIN_S: Final = 2.0
 _KINDS: Final[dict[Kind, trace.SpanKind]] = {
@@ -47,9 +48,29 @@ class _Current:
         self, kind: type[BaseException] | None, error: BaseException | None, trace_of_it: TracebackType | None
     ) -> None:
         contexts.detach(self._token)  # type: ignore[arg-type]
-        if kind is not None:
+        known = getattr(self._span, "attributes", None) or {}
+        if kind is not None and "error.type" not in known:
             _mark_failed(self._span, kind.__name__)
         self._span.end()
+
+
+class _Resumed:
+    """The context that headers name, while it lasts."""
+
+    __slots__ = ("_context", "_token")
+
+    def __init__(self, context: contexts.Context) -> None:
+        self._context = context
+        self._token: object = None
+
+    def __enter__(self) -> Self:
+        self._token = contexts.attach(self._context)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace_of_it: TracebackType | None
+    ) -> None:
+        contexts.detach(self._token)  # type: ignore[arg-type]
 
 
 class Otlp:
@@ -65,7 +86,6 @@ class Otlp:
 
     def process(self, place: Place) -> _Current:
         """A span that continues the trace in a message's headers, or begins one."""
-        carrier = {name: value.decode("ascii", "replace") for name, value in place.headers}
         attributes: dict[Attribute, Value] = {
             "messaging.system": "kafka",
             "messaging.operation.name": "process",
@@ -75,8 +95,11 @@ class Otlp:
             "messaging.kafka.offset": place.offset,
         }
         name = f"process {place.topic}"
-        parent = _W3C.extract(carrier, contexts.Context())
-        return _Current(self._tracer.start_span(name, parent, trace.SpanKind.CONSUMER, attributes=_plain(attributes)))
+        return _Current(
+            self._tracer.start_span(
+                name, _context_of(place.headers), trace.SpanKind.CONSUMER, attributes=_plain(attributes)
+            )
+        )
 
     def span(self, operation: Operation, target: str, kind: Kind, attributes: Attributes, *, begins: bool) -> _Current:
         """A span under the current one; without a current one only where it ``begins`` a trace."""
@@ -84,6 +107,10 @@ class Otlp:
             return _Current(trace.INVALID_SPAN)
         name = f"{operation} {target}" if target else operation
         return _Current(self._tracer.start_span(name, kind=_KINDS[kind], attributes=_plain(attributes)))
+
+    def resume(self, headers: Headers) -> _Resumed:
+        """Go on in the trace of these headers."""
+        return _Resumed(_context_of(headers))
 
     def note(self, attributes: Attributes) -> None:
         """Set attributes of the current span."""
@@ -111,6 +138,11 @@ class Otlp:
         ending = threading.Thread(target=self._provider.shutdown, name="penstock-traces-end", daemon=True)
         ending.start()
         ending.join(STOP_WITHIN_S)
+
+
+def _context_of(headers: Headers) -> contexts.Context:
+    carrier = {name: value.decode("ascii", "replace") for name, value in headers}
+    return _W3C.extract(carrier, contexts.Context())
 
 
 def _plain(attributes: Attributes) -> dict[str, Value]:

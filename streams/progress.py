@@ -6,6 +6,7 @@ they are asked in a thread: for decisions that are rare, never for each event.
 """
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ class GroupProgress:
             "bootstrap.servers": bootstrap_servers,
             "group.id": group,
             "enable.auto.commit": False,
+            "logger": logging.getLogger("librdkafka"),  # else it writes lines of its own to standard error
         }
         self._topic = topic
         self._consumer: Consumer | None = None

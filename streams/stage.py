@@ -23,7 +23,7 @@ from streams.errors import UndeclaredTopic, Undecodable
 from streams.exported import histograms_of
 from streams.following import KafkaLog, NoSuchTopic
 from streams.identity import event_id
-from streams.logs import logger
+from streams.logs import described, logger
 from streams.lookup import SchemaLookUp
 from streams.measuring import Published
 from streams.metrics import Histogram, known
@@ -140,7 +140,7 @@ class Stage:
                 await prepare()
             except Exception as error:  # noqa: BLE001 - whatever it is, the stage is not ready, and says so
                 self.log.error(  # noqa: TRY400 - one line a second is enough; the traceback would be the same each time
-                    "not_prepared", error=f"{type(error).__name__}: {error}"
+                    "not_prepared", error=described(error)
                 )
                 await asyncio.sleep(PREPARE_PAUSE_S)
             else:

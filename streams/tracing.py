@@ -5,8 +5,9 @@ published, and spans (``streams/otlp.py``). Keeps whether this process traces. F
 do not speak. Where no endpoint is set nothing is imported and no span is made: the headers of a request are handed on as they
 came, so that a trace of the application's survives stages that do not trace.
 
-A span carries ids, names and numbers (``ATTRIBUTES``, closed), never a text: neither a message nor what an exception says. A second
-delivery is known by the same partition and offset and by ``penstock.repeat``; another attempt by the event ``attempt_failed``.
+A span carries ids, names and numbers (``streams/spans.py``, closed), never a text: neither a message nor what an exception says.
+A second delivery is known by the same partition and offset and by ``penstock.repeat``; another attempt by the event
+``attempt_failed``.
 """
 
 import sys
@@ -17,88 +18,13 @@ from types import TracebackType
 from typing import Final, Literal, Protocol, Self
 
 from streams.errors import Unconfigured
+from streams.identity import ids_of
+from streams.spans import Attribute, Attributes, Kind, Operation, Value
 
 Headers = tuple[tuple[str, bytes], ...]
 """A message's headers, as Kafka has them."""
 CARRIED: Final = frozenset({"traceparent", "tracestate"})
 """The headers that are handed on."""
-
-Operation = Literal["send", "process", "plan", "chat", "retrieval", "evaluate", "ingest"]
-Kind = Literal["internal", "producer", "consumer", "client"]
-Value = str | bool | int | float | tuple[str, ...]
-Attribute = Literal[
-    "messaging.system",
-    "messaging.operation.name",
-    "messaging.operation.type",
-    "messaging.destination.name",
-    "messaging.destination.partition.id",
-    "messaging.kafka.offset",
-    "messaging.batch.message_count",
-    "gen_ai.operation.name",
-    "gen_ai.provider.name",
-    "gen_ai.request.model",
-    "gen_ai.request.stream",
-    "gen_ai.response.finish_reasons",
-    "gen_ai.usage.input_tokens",
-    "gen_ai.usage.output_tokens",
-    "gen_ai.conversation.id",
-    "error.type",
-    "penstock.tenant",
-    "penstock.request_id",
-    "penstock.workflow",
-    "penstock.strategy",
-    "penstock.step",
-    "penstock.try",
-    "penstock.attempt",
-    "penstock.repeat",
-    "penstock.cost_usd",
-    "penstock.passages",
-    "penstock.profile_version",
-]
-
-SPANS: Final[dict[Operation, str]] = {
-    "send": "an event is published and confirmed by the broker; named with its topic",
-    "process": "a stage handles an event, all attempts together; named with its topic",
-    "plan": "the router decides how a request is answered",
-    "retrieval": "passages are searched for a step of a plan",
-    "chat": "one try at a model; named with the model",
-    "evaluate": "an answer is scored",
-    "ingest": "analytics stores a batch; linked with the requests in it",
-}
-"""Every operation that a span may be of, and what it covers. The names are OpenTelemetry's where it has one."""
-
-ATTRIBUTES: Final[dict[Attribute, str]] = {
-    "messaging.system": "always kafka",
-    "messaging.operation.name": "send or process",
-    "messaging.operation.type": "send or process",
-    "messaging.destination.name": "the topic, without the deployment's prefix",
-    "messaging.destination.partition.id": "the partition of the message handled",
-    "messaging.kafka.offset": "the offset of the message handled: the same again is a second delivery",
-    "messaging.batch.message_count": "events in a batch",
-    "gen_ai.operation.name": "chat or retrieval",
-    "gen_ai.provider.name": "the provider, by its name in the catalogue",
-    "gen_ai.request.model": "the model asked for",
-    "gen_ai.request.stream": "the answer was asked for in pieces",
-    "gen_ai.response.finish_reasons": "why the model stopped",
-    "gen_ai.usage.input_tokens": "tokens of the prompt",
-    "gen_ai.usage.output_tokens": "tokens of the answer",
-    "gen_ai.conversation.id": "the conversation",
-    "error.type": "an error code of ours, or the type of an exception",
-    "penstock.tenant": "the tenant",
-    "penstock.request_id": "the request",
-    "penstock.workflow": "the workflow",
-    "penstock.strategy": "the strategy chosen, or of the step",
-    "penstock.step": "the step of the plan, from 0",
-    "penstock.try": "the try of the step, from 1",
-    "penstock.attempt": "the attempt to handle an event, from 1",
-    "penstock.repeat": "the event was recognised as a repeat",
-    "penstock.cost_usd": "what a call cost, in US dollars",
-    "penstock.passages": "passages found",
-    "penstock.profile_version": "the version of the profile decided from",
-}
-"""Every attribute that a span may carry, and what it says. Those of OpenTelemetry have its names."""
-
-Attributes = Mapping[Attribute, Value]
 
 
 class Place(Protocol):
@@ -131,6 +57,9 @@ class Tracer(Protocol):
         self, operation: Operation, target: str, kind: Kind, attributes: Attributes, *, begins: bool
     ) -> AbstractContextManager[object]:
         """A span under the current one; without a current one only where it ``begins`` a trace."""
+
+    def resume(self, headers: Headers) -> AbstractContextManager[object]:
+        """Go on in the trace of these headers, in no span of our own."""
 
     def note(self, attributes: Attributes) -> None:
         """Set attributes of the current span."""
@@ -186,6 +115,7 @@ class _Passing:
 _NOTHING: Final = _Nothing()
 _passing: ContextVar[Headers] = ContextVar("passing", default=())
 _tracer: Tracer | None = None
+_users = 0
 
 
 def endpoint(environ: Mapping[str, str]) -> str | None:
@@ -205,23 +135,25 @@ def endpoint(environ: Mapping[str, str]) -> str | None:
 
 
 def start(role: str, worker: str, environ: Mapping[str, str]) -> bool:
-    """Trace from now on, if the variables ask for it; whether they do."""
-    global _tracer  # noqa: PLW0603 - one tracer a process, as logs have one configuration
+    """Trace from now on, if the variables ask for it; whether they do. Each that was told so calls ``stop`` once."""
+    global _tracer, _users  # noqa: PLW0603 - one tracer a process, as logs have one configuration
     if endpoint(environ) is None:
         return False
-    from streams.otlp import Otlp  # noqa: PLC0415 - the SDK costs 0.2 s and 20 MiB: only where it is asked for
+    _users += 1
+    if _tracer is None:
+        from streams.otlp import Otlp  # noqa: PLC0415 - the SDK costs 0.2 s and 20 MiB: only where it is asked for
 
-    stop()
-    _tracer = Otlp(role, worker)
+        _tracer = Otlp(role, worker)
     return True
 
 
 def stop() -> None:
-    """Export what is left and trace no longer."""
-    global _tracer  # noqa: PLW0603 - as in start
-    if _tracer is not None:
-        _tracer.stop()
-        _tracer = None
+    """Export what is left and trace no longer, once all who started it have said so."""
+    global _tracer, _users  # noqa: PLW0603 - as in start
+    _users = max(0, _users - 1)
+    if _tracer is not None and not _users:
+        stopped, _tracer = _tracer, None
+        stopped.stop()
 
 
 def is_on() -> bool:
@@ -257,6 +189,13 @@ def span(
     return _tracer.span(operation, target, kind, attributes or {}, begins=begins)
 
 
+def resuming(headers: Headers) -> AbstractContextManager[object]:
+    """While something is acted upon that waited: in the trace of the message that it came from."""
+    if not headers:
+        return _NOTHING
+    return _tracer.resume(headers) if _tracer is not None else _Passing(headers)
+
+
 def sending(topic: str, *, begins: bool = False) -> AbstractContextManager[object]:
     """Give the span of a publication; what is sent within it carries ``outgoing()``."""
     if _tracer is None:
@@ -274,6 +213,18 @@ def note(attributes: Attributes) -> None:
     """Set attributes of the current span."""
     if _tracer is not None:
         _tracer.note(attributes)
+
+
+def note_ids(event: object) -> None:
+    """Say in the current span which request an event is about."""
+    if _tracer is not None:
+        ids = ids_of(event)
+        named: dict[str, Attribute] = {
+            "tenant": "penstock.tenant",
+            "conversation_id": "gen_ai.conversation.id",
+            "request_id": "penstock.request_id",
+        }
+        _tracer.note({named[name]: value for name, value in ids.items() if name in named})
 
 
 def happened(name: Literal["attempt_failed"], attributes: Attributes) -> None:

@@ -87,6 +87,7 @@ def _run_stage(deployment: Deployment, build: Callable[[], Stage]) -> None:
     asyncio.set_event_loop(loop)
     stage = build()
     worker = faust.Worker(stage.app, loop=loop, override_logging=False, quiet=True, redirect_stdouts=False)
+    worker.spinner = None  # it writes a terminal's control characters between the lines of the log
     with exposition(OfAStage(stage, loop), deployment):
         worker.execute_from_commandline()
 

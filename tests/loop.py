@@ -223,7 +223,13 @@ class Loop:
         """Publish an event; its partition and offset."""
         return self.publish_raw(topic, key_of(topic, event), CODEC.encode(event))
 
-    def publish_raw(self, topic: str, key: bytes | None, value: bytes | None) -> tuple[int, int]:
+    def publish_raw(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, str | bytes | None]] | None = None,
+    ) -> tuple[int, int]:
         """Publish bytes as they are; their partition and offset."""
         placed: list[tuple[int, int]] = []
 
@@ -231,7 +237,9 @@ class Loop:
             assert error is None, error
             placed.append((message.partition(), message.offset()))
 
-        self._producer.produce(self.deployment.topic(topic), key=key, value=value, on_delivery=confirmed)
+        self._producer.produce(
+            self.deployment.topic(topic), key=key, value=value, headers=headers, on_delivery=confirmed
+        )
         assert self._producer.flush(20) == 0
         return placed[0]
 

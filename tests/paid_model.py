@@ -58,8 +58,8 @@ class PaidModel:
 
 
 @contextmanager
-def paid_model() -> Iterator[PaidModel]:
-    """A paid model that listens on a free port of this machine."""
+def paid_model(kind: type[PaidModel] = PaidModel) -> Iterator[PaidModel]:
+    """A paid model of this kind that listens on a free port of this machine."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -86,7 +86,7 @@ def paid_model() -> Iterator[PaidModel]:
             return
 
     with Server(("127.0.0.1", 0), Handler) as server:
-        model = PaidModel(server.server_address[1])
+        model = kind(server.server_address[1])
         serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         serving.start()
         try:

@@ -23,6 +23,7 @@ from agents.answering.pieces import Pieces
 from agents.answering.prompt import Message, UnknownVariable, build_messages, fill
 from agents.answering.provider import Answer, CallFailed, OnPiece
 from agents.answering.remembered import Allowance, Outcome
+from agents.answering.spans import answered, asked
 from schemas import (
     GenerationCompleted,
     GenerationFailed,
@@ -32,6 +33,7 @@ from schemas import (
     Step,
     UsedPassage,
 )
+from streams import tracing
 from streams.errors import Code
 from streams.identity import event_id
 from streams.logs import described, logger, trail
@@ -169,7 +171,9 @@ class _Run:
         remaining_s = self._remaining_s() * (1.0 if last else SHARE_WITH_ALTERNATIVE)
         until_us = self.means.clock() + round(remaining_s * 1e6)
         if course.found is None:
-            course.found = await self.means.search(self.routed.request, question, course.step)
+            with tracing.span("retrieval", attributes={"gen_ai.operation.name": "retrieval"}):
+                course.found = await self.means.search(self.routed.request, question, course.step)
+                tracing.note({"penstock.passages": len(course.found.passages)})
         plan, history = self.routed.plan, self.routed.request.history
         turns = [{"role": turn.role, "content": turn.text} for turn in history]
         messages = build_messages(question, course.found.passages, turns, plan.max_answer_characters)
@@ -218,7 +222,13 @@ class _Run:
         streamed = pieces is not None and pieces.may_stream(course.index)
         on_piece = partial(pieces.take, course.index) if pieces is not None and streamed else None
         step = course.step
-        answer = await self.means.call(step.provider, step.model, messages, timeout_s=left_s, on_piece=on_piece)
+        with tracing.span("chat", step.model, kind="client", attributes=asked(course, self.routed, streamed=streamed)):
+            try:
+                answer = await self.means.call(step.provider, step.model, messages, timeout_s=left_s, on_piece=on_piece)
+            except CallFailed as failure:
+                tracing.failed(failure.kind)
+                raise
+            tracing.note(answered(answer))
         course.cost_usd += answer.cost_usd
         if pieces is not None and streamed:
             await pieces.flush()

@@ -70,6 +70,8 @@ class Waiting(msgspec.Struct, frozen=True):
     offset: int = 0
     message_key: bytes | None = None
     message: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    """The trace that it belongs to, as its message carried it."""
 
     @property
     def key(self) -> bytes:

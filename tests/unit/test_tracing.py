@@ -15,7 +15,7 @@ from opentelemetry import context as contexts
 from opentelemetry import trace
 
 from schemas import Record
-from streams import tracing
+from streams import spans, tracing
 from streams.client import Client
 from streams.codec import Codec
 from streams.delivery import Delivery, Origin
@@ -270,7 +270,7 @@ def test_a_client_that_traces_publishes_in_a_span_of_its_own_under_the_applicati
 
 
 def test_every_span_and_attribute_of_the_catalogue_has_a_meaning():
-    assert set(tracing.ATTRIBUTES) == set(get_args(tracing.Attribute))
-    assert set(tracing.SPANS) == set(get_args(tracing.Operation))
-    assert all(tracing.ATTRIBUTES.values())
-    assert all(tracing.SPANS.values())
+    assert set(spans.ATTRIBUTES) == set(get_args(spans.Attribute))
+    assert set(spans.SPANS) == set(get_args(spans.Operation))
+    assert all(spans.ATTRIBUTES.values())
+    assert all(spans.SPANS.values())
