@@ -197,7 +197,7 @@ class Planner:
             policy=policy.NAME if profile.learned else policy.RULES,
             profile_scope=profile.scope,
             profile_version=profile.version,
-            config_hash=self._config_hash(workflow, effective),
+            config_hash=config_hash(workflow, self.catalogue, effective),
             content_type=kind.guess.content_type,
             content_type_confidence=float(kind.guess.confidence),
             complexity=kind.complexity.level,
@@ -304,9 +304,11 @@ class Planner:
             prompt_version=strategy.prompt_version,
         )
 
-    def _config_hash(self, workflow: Workflow, effective: Effective) -> str:
-        parts = (workflow.config_hash, self.catalogue.version, repr(effective.settings), repr(effective.overrides))
-        return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+
+def config_hash(workflow: Workflow, catalogue: Catalogue, effective: Effective) -> str:
+    """The hash of all that a plan depends on beside the request, the profile and the time."""
+    parts = (workflow.config_hash, catalogue.version, repr(effective.settings), repr(effective.overrides))
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
 
 
 def _first_too_long(request: RequestReceived) -> str | None:

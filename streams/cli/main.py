@@ -22,6 +22,7 @@ from streams.cli import (
     sending,
     sql,
     tailing,
+    verify,
     workflows,
 )
 from streams.cli.printing import INTERRUPTED, status_of
@@ -81,6 +82,7 @@ tailing.add_to(app)
 explaining.add_to(app)
 drawing.add_to(app)
 replaying.add_to(app)
+verify.add_to(app)
 app.add_typer(profiles.app, name="profiles")
 app.add_typer(overrides.app, name="override")
 app.add_typer(workflows.app, name="workflow")

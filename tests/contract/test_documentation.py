@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from agents.deciding.governance import GovernanceFile, Operations, Overrides, Settings
+from streams.cli.verifying.checks import CHECKS
 from streams.deployment import Deployment
 from streams.errors import RESPONSE_CODES, Code
 from streams.topics import MAX_EVENT_BYTES, MAX_MESSAGE_BYTES, TOPICS, Topic
@@ -76,6 +77,17 @@ def test_a_code_that_is_missing_in_a_table_is_noticed():
     document = read("errors.md").replace("| `empty_message` |", "| `no_message` |")
     found = documented_codes(document, "Codes of responses") ^ {str(code) for code in RESPONSE_CODES}
     assert found == {"empty_message", "no_message"}
+
+
+def documented_checks(document: str) -> dict[str, str]:
+    return {names(row[0])[0]: row[1] for row in rows(section(document, "penstock verify"))}
+
+
+def test_every_breach_that_verify_knows_is_documented_in_its_own_words():
+    breaches = {check.name: check.says for check in CHECKS if check.kind == "breach"}
+    assert documented_checks(read("command-line.md")) == breaches
+    text = section(read("command-line.md"), "penstock verify")
+    assert [check.name for check in CHECKS if f"`{check.name}`" not in text] == []
 
 
 # Topics
