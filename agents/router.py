@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agents.answering.ending import failed_response
+from agents.deciding.asked import asked_at_us
 from agents.deciding.content_types import ContentTypes, parse_examples, with_own_types
 from agents.deciding.governance import GovernanceFile
 from agents.deciding.held import Held
@@ -27,7 +28,7 @@ from schemas import (
     RollbackOrdered,
 )
 from streams import tracing
-from streams.delivery import Origin
+from streams.delivery import Origin, current_origin
 from streams.deployment import Deployment
 from streams.errors import Code, Rejected, Undecodable, Undeliverable
 from streams.outbox import Outbox
@@ -42,7 +43,8 @@ EXAMPLES = Path(__file__).parent / "deciding" / "content_type_examples.yaml"
 
 def response_failed(request: RequestReceived, error: Rejected, now_us: int) -> ResponseFailed:
     """The terminal response of a request that cannot be answered."""
-    return failed_response(request, error.code, error.what, remedy=error.remedy, now_us=now_us)
+    asked_us = asked_at_us(request.occurred_at_us, _taken_in_us(), now_us)
+    return failed_response(request, error.code, error.what, remedy=error.remedy, now_us=now_us, asked_us=asked_us)
 
 
 class Router:
@@ -69,7 +71,8 @@ class Router:
         try:
             self._planner.check(event)  # before anything is computed from a text that may be too long
             with tracing.span("plan", attributes={"penstock.workflow": event.workflow}):
-                routed = self._planner.plan(event, self._encode(event.message), self._held, self._clock())
+                vector = self._encode(event.message)
+                routed = self._planner.plan(event, vector, self._held, self._clock(), _taken_in_us())
                 chosen: Attributes = {
                     "penstock.strategy": routed.plan.steps[0].strategy,
                     "penstock.profile_version": routed.plan.profile_version,
@@ -85,6 +88,12 @@ class Router:
         if isinstance(event, RequestReceived):
             error = Rejected("The request could not be planned.", code=Code.INTERNAL_ERROR)
             await self._outbox.publish("responses", response_failed(event, error, self._clock()))
+
+
+def _taken_in_us() -> int | None:
+    """When the broker took the request, by its own clock; nobody knows how far a caller's is from ours."""
+    origin = current_origin.get(None)
+    return None if origin is None else origin.logged_at_us
 
 
 def build_planner(

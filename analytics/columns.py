@@ -59,7 +59,7 @@ _PRIMITIVES = {
 }
 _MOMENTS = ("occurred_at_us", "requested_at_us", "deadline_at_us")
 _OF_REQUEST = ("tenant", "conversation_id", "request_id", "workflow", "priority", "sensitivity")
-_NOT_OF_PLAN = ("prompt",)
+_NOT_OF_PLAN = ("prompt", "asked_at_us")
 _PLAN_FIELDS = tuple(name for name in Plan.__struct_fields__ if name not in _NOT_OF_PLAN)
 
 

@@ -53,6 +53,6 @@ class RequestReceived(Record, frozen=True, kw_only=True):
     sensitivity: Sensitivity = "internal"
     """How far the text may travel: public, internal, or personal (only where the catalogue allows it)."""
     deadline_ms: int | None = None
-    """How long the caller waits, counted from ``occurred_at_us``; null means the settings' deadline."""
+    """How long the caller waits, counted from when the broker took it; null means the settings' deadline."""
     stream: bool = False
     """Whether tokens are published to ``response-chunks`` as they arrive."""

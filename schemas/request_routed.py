@@ -110,6 +110,8 @@ class Plan(Part, frozen=True, kw_only=True):
     """Most that the conversation may cost, in US dollars."""
     fallback: bool = True
     """Whether the alternatives may be tried."""
+    asked_at_us: int | None = None
+    """When the request was asked, by the broker's clock where the caller's may be wrong; null in plans of the first release."""
     deadline_at_us: int
     """When the answer is no longer wanted, in microseconds since 1970-01-01 UTC."""
     prompt: str

@@ -20,8 +20,14 @@ _METADATA_PAUSE_S = 0.05
 
 
 def configuration_of(topic: Topic | Table, *, for_ever: bool = False) -> dict[str, str]:
-    """Give the broker's configuration of a topic, or of a table's changelog; ``for_ever`` is without any retention."""
+    """Give the broker's configuration of a topic, or of a table's changelog.
+
+    ``for_ever`` is without any retention, and messages keep the times that their producer gives: for copies. Elsewhere a message
+    has the broker's time, so that no producer's clock decides when it expires, or when its deadline begins.
+    """
     configuration = {"max.message.bytes": str(topic.max_message_bytes)}
+    if isinstance(topic, Topic) and not for_ever:
+        configuration["message.timestamp.type"] = "LogAppendTime"
     kept = None if for_ever else topic.retention
     retention_ms = "-1" if kept is None else str(int(kept.total_seconds() * 1000))
     if isinstance(topic, Table):

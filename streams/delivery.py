@@ -79,6 +79,8 @@ class Origin:
     value: bytes | None
     headers: Headers = ()
     """Those that are handed on with what is published for it: the trace."""
+    logged_at_us: int | None = None
+    """When the broker took it, by the broker's clock; its producer's time where the topic was declared so."""
 
 
 current_origin: ContextVar[Origin] = ContextVar("current_origin")

@@ -8,13 +8,14 @@ consumes. Keeps the counters of the process. Fails only as Faust does: an agent'
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from faust.types import AppT, EventT, StreamT
 
 from schemas import Measure, Record, StageMeasured
 from streams.app import build_app
+from streams.broker_clock import BrokerClock
 from streams.codec import Codec
 from streams.compacted import CompactedReader
 from streams.delivery import Clock, Delivery, Handler, Origin, wall_clock_us
@@ -33,6 +34,7 @@ from streams.tracing import Headers, carried
 
 REPORT_INTERVAL_S = 5.0
 PREPARE_PAUSE_S = 1.0
+US_PER_S = 1_000_000
 
 
 class Stage:
@@ -49,17 +51,17 @@ class Stage:
     ) -> None:
         self.role = role
         self.deployment = deployment
-        self.clock = clock
+        self.clock = BrokerClock(clock)
         self.codec = Codec()
         self.app: AppT = app or build_app(role, deployment, partitions=partitions)
         self.histograms = {name: Histogram(each.bounds) for name, each in histograms_of(role).items()}
         self.published = Published(self.count, self.histograms)
         self.outbox = Outbox(role, self.codec, self._send, published=self.published)
         self.schemas = SchemaLookUp(self.codec, lambda: KafkaLog(deployment))
-        self.delivery = Delivery(role, self.codec, self.outbox, look_up=self.schemas.beside, clock=clock)
+        self.delivery = Delivery(role, self.codec, self.outbox, look_up=self.schemas.beside, clock=self.clock)
         self.histograms["handling_seconds"] = self.delivery.handling_s
         self.log = logger(role=role, worker=deployment.worker)
-        self._before: list[Callable[[], Awaitable[None]]] = [self._publish_schemas]
+        self._before: list[Callable[[], Awaitable[None]]] = [self._publish_schemas, self._ask_the_time]
         self._prepared = False
         self._preparing = asyncio.Lock()
         self._counters: dict[str, float] = {}
@@ -157,10 +159,16 @@ class Stage:
             await self.outbox.publish("schemas", each)
         self.schemas.close()  # until a stranger's schema is met, which may be never
 
+    async def _ask_the_time(self) -> None:
+        """Publish a report of nothing: its confirmation tells the broker's time before the first deadline is judged by it."""
+        await self.outbox.publish("metrics", self._measured({}))
+
     async def _send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
         name = self.deployment.topic(topic)
+        sent_us = self.clock.own()
         sent = await self.app.producer.send(name, key, value, None, None, list(headers) or None)
-        await sent
+        placed = await sent
+        self.clock.confirmed(sent_us, placed.timestamp, placed.timestamp_type)
 
     async def _on_assigned(self, app: AppT, assigned: set[Any], **_: Any) -> None:
         await self._ready()
@@ -197,6 +205,9 @@ class Stage:
         measures["handling_ms_max"] = self.delivery.handling_ms_max
         self.delivery.handling_ms_sum = self.delivery.handling_ms_max = 0.0
         self._reported = totals
+        await self.outbox.publish("metrics", self._measured(measures))
+
+    def _measured(self, measures: Mapping[str, float]) -> StageMeasured:
         worker = f"{self.deployment.worker}:{os.getpid()}"
         event = StageMeasured(
             # In a container the process id is the same after a restart; the start's time is not.
@@ -208,10 +219,11 @@ class Stage:
             measures=tuple(Measure(name=known(n), value=float(v)) for n, v in sorted(measures.items())),
         )
         self._sequence += 1
-        await self.outbox.publish("metrics", event)
+        return event
 
 
 def _origin(topic: str, event: EventT[bytes]) -> Origin:
     message = event.message
     headers = carried(message.headers)
-    return Origin(topic, message.partition, message.offset, message.key, message.value, headers)
+    logged_at_us = None if message.timestamp is None else round(message.timestamp * US_PER_S)
+    return Origin(topic, message.partition, message.offset, message.key, message.value, headers, logged_at_us)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from agents.answering.ending import response_failed, response_id
+from agents.answering.ending import asked_at_us, response_failed, response_id
 from agents.answering.library import Found
 from agents.answering.pieces import Pieces
 from agents.answering.prompt import Message, UnknownVariable, build_messages, fill
@@ -313,7 +313,7 @@ class _Run:
             step=course.index,
             sources=tuple(p.passage_id for p in found.passages),
             cost_usd=cost_usd,
-            latency_ms=_ms(request.occurred_at_us, now_us),
+            latency_ms=_ms(asked_at_us(self.routed), now_us),
             reasoning=" ".join(sentences),
         )
         return Outcome((*failed, generation), response, cost_usd)

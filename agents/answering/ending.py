@@ -68,6 +68,7 @@ def failed_response(
     routing_id: str | None = None,
     cost_usd: float = 0.0,
     now_us: int,
+    asked_us: int | None = None,
 ) -> ResponseFailed:
     """The terminal response of a request that got no answer; the remedy is the catalogue's where none is given."""
     return ResponseFailed(
@@ -82,8 +83,14 @@ def failed_response(
         remedy=remedy or RESPONSE_CODES[code].remedy,
         routing_id=routing_id,
         cost_usd=cost_usd,
-        latency_ms=max(0.0, (now_us - request.occurred_at_us) / 1_000),
+        latency_ms=max(0.0, (now_us - (request.occurred_at_us if asked_us is None else asked_us)) / 1_000),
     )
+
+
+def asked_at_us(routed: RequestRouted) -> int:
+    """Give when a request was asked, as its plan says; as its caller says where the plan is of the first release."""
+    stated = routed.plan.asked_at_us
+    return routed.request.occurred_at_us if stated is None else stated
 
 
 def response_failed(
@@ -91,7 +98,14 @@ def response_failed(
 ) -> ResponseFailed:
     """The same for a request that had a plan."""
     return failed_response(
-        routed.request, code, error, remedy=remedy, routing_id=routed.event_id, cost_usd=cost_usd, now_us=now_us
+        routed.request,
+        code,
+        error,
+        remedy=remedy,
+        routing_id=routed.event_id,
+        cost_usd=cost_usd,
+        now_us=now_us,
+        asked_us=asked_at_us(routed),
     )
 
 

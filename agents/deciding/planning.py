@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.deciding import policy
+from agents.deciding.asked import asked_at_us
 from agents.deciding.catalogue import TIERS, Catalogue, Strategy
 from agents.deciding.complexity import Complexity, complexity_of
 from agents.deciding.content_types import ContentTypes, TypeGuess
@@ -139,14 +140,18 @@ class Planner:
         guess = self._content_types[request.workflow].classify(request.message, vector)
         return Kind(guess, complexity_of(request.message, len(request.history)))
 
-    def plan(self, request: RequestReceived, vector: Vector, held: Held, now_us: int) -> RequestRouted:
-        """Decide. ``now_us`` is the time in microseconds since 1970-01-01 UTC."""
+    def plan(
+        self, request: RequestReceived, vector: Vector, held: Held, now_us: int, taken_in_us: int | None = None
+    ) -> RequestRouted:
+        """Decide. ``now_us`` is the time in microseconds since 1970-01-01 UTC, and ``taken_in_us`` when the broker took the
+        request, by the same clock.
+        """
         workflow = self.check(request)
         kind = self.kind_of(request, vector)
         effective = self._governance.effective(self._environment, workflow.settings, held.overrides)
         settings = effective.settings
-        asked_at_us = min(request.occurred_at_us, now_us)  # a caller's clock that is ahead buys no time
-        deadline_at_us = asked_at_us + (request.deadline_ms or settings.deadline_ms) * 1_000
+        asked_us = asked_at_us(request.occurred_at_us, taken_in_us, now_us)
+        deadline_at_us = asked_us + (request.deadline_ms or settings.deadline_ms) * 1_000
         learning = settings.learning_enabled and settings.auto_optimization
         profile = held.profile(scope_of(workflow.name)) if learning else Profile(scope_of(workflow.name))
 
@@ -211,6 +216,7 @@ class Planner:
             floor_met=decision.floor_met,
             cost_ceiling_usd=settings.cost_ceiling_usd,
             fallback=len(steps) > 1,
+            asked_at_us=asked_us,
             deadline_at_us=deadline_at_us,
             prompt=workflow.node.prompt,
             max_answer_characters=workflow.node.preferences.max_answer_characters,

@@ -45,7 +45,7 @@ def test_its_agents_read_exactly_the_declared_topics_that_are_not_compacted(stag
 def test_the_compacted_topics_are_read_whole_before_the_first_request(stage):
     compacted = [topic.name for topic in read_by("router") if topic.compacted]
     assert sorted(compacted) == ["controls", "profile-updates"]
-    assert len(stage._before) == len(compacted) + 1  # first of all it publishes its schemas
+    assert len(stage._before) == len(compacted) + 2  # first it publishes its schemas and asks for the time
 
 
 def test_it_keeps_no_table(stage):

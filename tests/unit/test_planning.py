@@ -137,6 +137,13 @@ def test_a_clock_that_is_ahead_buys_no_time():
     assert ahead.plan.deadline_at_us == NOW_US + 30_000_000
 
 
+@pytest.mark.parametrize("apart_us", [-300_000_000, 300_000_000])
+def test_a_deadline_begins_when_the_broker_took_the_request_whatever_the_callers_clock_says(apart_us):
+    asked = request(occurred_at_us=NOW_US + apart_us, deadline_ms=5_000)
+    routed = planner(workflow()).plan(asked, VECTOR, held(), NOW_US + 20_000, NOW_US)
+    assert routed.plan.deadline_at_us == NOW_US + 5_000_000
+
+
 def test_a_variable_that_the_prompt_needs_must_be_given():
     known = planner(workflow(node={"prompt": "For {{name}} in {{place}}: {{message}}"}))
     asked = request(variables={"place": "Rome"})

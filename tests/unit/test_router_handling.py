@@ -6,6 +6,7 @@ import pytest
 
 from agents.deciding.planning import MAX_MESSAGE_CHARACTERS
 from schemas import RequestRouted, ResponseFailed
+from streams.delivery import Origin, current_origin
 from streams.errors import RESPONSE_CODES, Code, Undeliverable
 from tests.deciding_parts import NOW_US, override, request
 from tests.router_desk import Desk
@@ -53,6 +54,16 @@ def test_a_text_that_is_too_long_is_refused_before_it_is_encoded():
 def test_a_clock_behind_the_callers_gives_no_negative_latency():
     _, event = Desk(now_us=NOW_US - 1_000_000).take(workflow="none")
     assert event.latency_ms == 0.0
+
+
+def test_a_caller_whose_clock_is_five_minutes_behind_has_the_whole_deadline():
+    desk = Desk(now_us=NOW_US + 20_000)
+    taken_in = current_origin.set(Origin("requests", 0, 0, b"c1", b"", (), NOW_US))
+    try:
+        _, routed = desk.take(occurred_at_us=NOW_US - 300_000_000, deadline_ms=5_000)
+    finally:
+        current_origin.reset(taken_in)
+    assert routed.plan.deadline_at_us == NOW_US + 5_000_000
 
 
 def test_an_override_holds_from_the_next_request_on():

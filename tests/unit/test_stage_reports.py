@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from schemas import StageMeasured
@@ -35,11 +36,11 @@ class NoBroker:
 
         return take
 
-    async def send(self, _: str, __: bytes, value: bytes, *___: Any) -> Awaitable[None]:
+    async def send(self, _: str, __: bytes, value: bytes, *___: Any) -> Awaitable[Any]:
         event = CODEC.decode(value)
         if isinstance(event, StageMeasured):
             self.sent.append(event)
-        return asyncio.sleep(0)
+        return asyncio.sleep(0, SimpleNamespace(timestamp=None, timestamp_type=None))
 
 
 def reports_of_a_process(folder: Path, started_us: int) -> list[StageMeasured]:
