@@ -15,7 +15,7 @@ VAR := $(or $(PENSTOCK_VAR),var)
 STAMPS := $(VAR)/setup
 LIBS := $(VAR)/kafka/libs
 
-.PHONY: help setup demo test bench check format up down clean
+.PHONY: help setup demo test chaos bench check format up down clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ demo: setup ## the whole loop on real questions: start, ask, learn, print the re
 
 test: setup ## the whole test suite, on a real broker where a test needs one
 	@$(BIN)/pytest
+
+chaos: setup ## every fault under load, in at most 15 minutes: what was lost, answered or paid twice; writes var/chaos.json
+	@$(BIN)/python -m tests.chaos_parts.report --out $(VAR)/chaos.json
 
 bench: setup ## how fast it is: every figure beside its baseline, in about 10 minutes; writes var/bench.json
 	@$(BIN)/python -m tests.benchmarks

@@ -1,0 +1,162 @@
+"""What became of the requests of a load, counted from the topics and the provider's ledger. Pure.
+
+In: entries of the topics, calls of the ledger, what the load sent, when faults came. Out: a ``Verdict``. The rules:
+
+lost            confirmed by the broker, and without a terminal response and in no dead letters
+answered twice  terminal responses that a reader who drops repeats by event id would still see as two, or that say different things
+paid twice      a call begun after the answer was on the topic; and each call of a request beyond the first and one for each
+                fault since (only calls that the provider answers are paid)
+repeats         terminal responses beyond one for each time the request was sent
+recovery        from a fault, the longest gap between messages of a topic, in any partition, while the load went on
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from tests.chaos_parts.provider import Call
+from tests.chaos_parts.reading import Entry, decoded
+
+Identity = tuple[str, str, str]
+TERMINAL = ("ResponseReady", "ResponseFailed")
+SAID = ("event_id", "text", "code", "routing_id", "cost_usd")
+"""In what a response and its repeats are equal."""
+US_PER_S = 1_000_000
+CLOCK_US = 2_000
+"""Kafka's time is in milliseconds: an answer may be so much earlier than it says."""
+
+
+@dataclass
+class Verdict:
+    """The counts, and the culprits."""
+
+    requests: int
+    lost: list[Identity] = field(default_factory=list)
+    answered_twice: list[Identity] = field(default_factory=list)
+    paid_twice: list[str] = field(default_factory=list)
+    """One entry for each call too many: the request and why."""
+    repeats: int = 0
+    unrewarded: list[Identity] = field(default_factory=list)
+    feedback_lost: list[str] = field(default_factory=list)
+    failed: Counter[str] = field(default_factory=Counter)
+    """Terminal failures by code."""
+    max_recovery_s: float = 0.0
+
+    def figures(self) -> dict[str, float]:
+        """As ``var/chaos.json`` has them."""
+        return {
+            "requests": self.requests,
+            "lost": len(self.lost),
+            "answered_twice": len(self.answered_twice),
+            "paid_twice": len(self.paid_twice),
+            "max_recovery_s": round(self.max_recovery_s, 2),
+        }
+
+
+def judge(
+    confirmed: Collection[Identity],
+    rated: Collection[str],
+    topics: Mapping[str, Sequence[Entry]],
+    calls: Iterable[Call],
+    faults_us: Sequence[int],
+) -> Verdict:
+    """Count. ``rated``: the event ids of confirmed feedback."""
+    wanted = set(confirmed)
+    responses = by_identity(topics["responses"], wanted, TERMINAL)
+    sent = by_identity(topics["requests"], wanted, ("RequestReceived",))
+    letters = _letters(topics)
+    dead = {identity for letter in letters for identity in _request_in(letter)}
+    rewards = [entry for entry in topics["rewards"] if entry.kind == "RewardComputed"]
+    rewarded = {entry.identity for entry in rewards}
+    ready = {i for i, found in responses.items() if any(entry.kind == "ResponseReady" for entry in found)}
+    causes = {entry.fields["cause_id"] for entry in rewards}
+    dead_feedback = {fields["event_id"] for kind, fields in letters if kind == "FeedbackGiven"}
+    return Verdict(
+        requests=len(wanted),
+        lost=sorted(wanted - responses.keys() - dead),
+        answered_twice=sorted(i for i, found in responses.items() if contradict(found)),
+        paid_twice=paid_twice(wanted, responses, calls, faults_us),
+        repeats=sum(max(0, len(found) - max(1, len(sent.get(i, ())))) for i, found in responses.items()),
+        unrewarded=sorted(ready - rewarded),
+        feedback_lost=sorted(set(rated) - causes - dead_feedback),
+        failed=Counter(found[0].fields["code"] for found in responses.values() if found[0].kind == "ResponseFailed"),
+    )
+
+
+def by_identity(
+    entries: Iterable[Entry], wanted: Collection[Identity], kinds: Collection[str]
+) -> dict[Identity, list[Entry]]:
+    """The entries of these kinds that are about the wanted requests, by request."""
+    found: dict[Identity, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if entry.kind in kinds and entry.identity in wanted:
+            found[entry.identity].append(entry)
+    return dict(found)
+
+
+def contradict(responses: Sequence[Entry]) -> bool:
+    """Whether the terminal responses of one request are more than one response and its repeats."""
+    said = {(entry.kind, *(entry.fields.get(name) for name in SAID)) for entry in responses}
+    return len(said) > 1
+
+
+def paid_twice(
+    wanted: Collection[Identity],
+    responses: Mapping[Identity, Sequence[Entry]],
+    calls: Iterable[Call],
+    faults_us: Sequence[int],
+) -> list[str]:
+    """One sentence for each call that should not have been made."""
+    by_token: dict[str, list[Call]] = defaultdict(list)
+    for call in calls:
+        if call.mode == "answer":
+            by_token[call.token].append(call)
+    wrong = []
+    for identity in sorted(wanted):
+        paid = by_token.get("/".join(identity), [])
+        answered_us = min((entry.at_us for entry in responses.get(identity, ())), default=None)
+        for number, call in enumerate(paid):
+            allowed = sum(paid[0].begun_us < at_us < call.begun_us for at_us in faults_us)
+            if answered_us is not None and call.begun_us > answered_us + CLOCK_US:
+                late_ms = (call.begun_us - answered_us) / 1_000
+                wrong.append(f"{'/'.join(identity)} called {late_ms:.0f} ms after its answer was published")
+            elif number > allowed:
+                wrong.append(f"{'/'.join(identity)} called {number + 1} times with {allowed} faults in between")
+    return wrong
+
+
+def longest_gap_s(
+    entries: Iterable[Entry], partitions: Iterable[int], kinds: Collection[str], *, since_us: int, until_us: int
+) -> float:
+    """The longest time without a message of these kinds in any of the partitions, between two moments."""
+    times: dict[int, list[int]] = {number: [] for number in partitions}
+    for entry in entries:
+        if entry.kind in kinds and since_us < entry.at_us < until_us:
+            times[entry.partition].append(entry.at_us)
+    longest = 0
+    for came in times.values():
+        marks = [since_us, *sorted(came), until_us]
+        longest = max(longest, *(after - before for before, after in pairwise(marks)))
+    return longest / US_PER_S
+
+
+def _letters(topics: Mapping[str, Sequence[Entry]]) -> list[tuple[str, dict[str, object]]]:
+    """What is in the dead letters, decoded."""
+    return [
+        decoded(entry.fields["value"])
+        for name, entries in topics.items()
+        if name.endswith("-dlq")
+        for entry in entries
+        if entry.kind == "DeadLettered"
+    ]
+
+
+def _request_in(letter: tuple[str, dict[str, object]]) -> list[Identity]:
+    kind, fields = letter
+    owner = fields.get("request") if kind == "RequestRouted" else fields
+    if kind not in ("RequestRouted", "RequestReceived") or not isinstance(owner, dict):
+        return []
+    return [(owner["tenant"], owner["conversation_id"], owner["request_id"])]

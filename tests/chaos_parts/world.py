@@ -1,0 +1,236 @@
+"""All roles as processes on a broker that can be killed, a provider with a ledger, and the independent reader beside them.
+
+In: a folder, how many workers of each role, and who starts them. Out: faults to do, waits until the load was answered, and a
+``Verdict``. Keeps everything in its folder. Nothing in it knows the inside of a role.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import yaml
+
+from streams.admin import create_topics
+from streams.deployment import ROOT, Deployment
+from streams.supervisor import Happened, Supervisor, worker_command
+from streams.topics import STAGES
+from tests.chaos_parts.counting import TERMINAL, Verdict, judge, longest_gap_s
+from tests.chaos_parts.load import Load
+from tests.chaos_parts.node import Node
+from tests.chaos_parts.provider import Provider
+from tests.chaos_parts.reading import TopicReader
+from tests.waiting import eventually
+
+PARTITIONS = 4
+WORKFLOW = "chaos"
+READ = ("requests", "responses", "feedback", "rewards", "profile-history", *(f"{role}-dlq" for role in STAGES))
+PROVIDER_DELAY_S = 0.2
+PRICE = "1/1"
+"""US dollars for a million tokens, in and out."""
+QUIET_S = 40.0
+"""Where nothing came for so long, nothing more will come."""
+ANSWER = "ResponseReady"
+FLOW = {"router": "responses", "generator": "responses", "evaluator": "rewards"}
+"""Where one sees that a role works."""
+KINDS = {"responses": TERMINAL, "rewards": ("RewardComputed",)}
+
+_WORKFLOW = """\
+name: {name}
+version: 1.0.0
+workflow:
+  nodes:
+    - id: answer
+      prompt: "{{{{message}}}}"
+"""
+
+
+def now_us() -> int:
+    """The time in microseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000
+
+
+class World:
+    """Use it as a context manager."""
+
+    def __init__(
+        self,
+        folder: Path,
+        provider: Provider,
+        *,
+        workers: Mapping[str, int] | None = None,
+        command: Callable[[str], Sequence[str]] = worker_command,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.provider = provider
+        self.happened: list[tuple[int, Happened]] = []
+        self.faults_us: list[int] = []
+        self.node = Node(folder / "kafka")
+        self.deployment = _deployment(folder, self.node.bootstrap_servers)
+        create_topics(self.deployment, partitions=PARTITIONS)
+        self.reader = TopicReader(self.node.bootstrap_servers, self.deployment.topic, READ)
+        self.environ = {**os.environ, **_environ(provider), **(environ or {})}
+        self._supervisor = Supervisor(
+            self.deployment,
+            roles=STAGES,
+            workers=workers,
+            environ=self.environ,
+            command=command,
+            on_event=lambda happened: self.happened.append((now_us(), happened)),
+        )
+
+    def __enter__(self) -> Self:
+        self.provider.be("answer", PROVIDER_DELAY_S)
+        try:
+            self._supervisor.start()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._supervisor.stop()
+        self._close()
+
+    def _close(self) -> None:
+        self.reader.close()
+        self.node.stop()
+
+    # ------------------------------------------------------------------------------------------------------ the load
+
+    def load(self, name: str, seed: int, *, most: int | None = None, deadline_ms: int | None = None) -> Load:
+        """A load of this world, not yet begun."""
+        return Load(
+            name,
+            seed,
+            bootstrap_servers=self.node.bootstrap_servers,
+            topic=self.deployment.topic,
+            workflow=WORKFLOW,
+            most=most,
+            deadline_ms=deadline_ms,
+        )
+
+    def flows_since(self, since_us: int, topic: str = "responses") -> bool:
+        """Whether every partition of a topic got a message after a moment."""
+        self.reader.look()
+        came = {
+            entry.partition
+            for entry in self.reader.entries[topic]
+            if entry.at_us > since_us and entry.kind in KINDS[topic]
+        }
+        return came == set(self.reader.partitions[topic])
+
+    def answers_flow_since(self, since_us: int) -> bool:
+        """Whether every partition got an answer, not a failure, after a moment."""
+        self.reader.look()
+        came = {e.partition for e in self.reader.entries["responses"] if e.at_us > since_us and e.kind == ANSWER}
+        return came == set(self.reader.partitions["responses"])
+
+    def answers_recovery_s(self, since_us: int, until_us: int) -> float:
+        """The longest time without an answer, failures not counted, in any partition between two moments."""
+        partitions = self.reader.partitions["responses"]
+        found = self.reader.entries["responses"]
+        return longest_gap_s(found, partitions, (ANSWER,), since_us=since_us, until_us=until_us)
+
+    def await_flow(self, topic: str = "responses", *, since_us: int | None = None, within_s: float = 60) -> None:
+        """Wait until every partition of a topic got a message after a moment, by default this one."""
+        moment = now_us() if since_us is None else since_us
+        eventually(lambda: self.flows_since(moment, topic), within_s, describe=f"{topic} in every partition")
+
+    def verdict(self, load: Load, *, faults_us: Sequence[int] | None = None, quiet_s: float = QUIET_S) -> Verdict:
+        """Wait until everything that the load sent has its end, or nothing more comes; then count."""
+        load.stop()
+        assert not load.refused, load.refused
+        quiet_since = time.monotonic()
+        while True:
+            if self.reader.look(0.5):
+                quiet_since = time.monotonic()
+            during = self.faults_us if faults_us is None else faults_us
+            found = judge(load.confirmed, load.rated, self.reader.entries, self.provider.calls(), during)
+            ended = not (found.lost or found.unrewarded or found.feedback_lost)
+            if ended or time.monotonic() - quiet_since > quiet_s:
+                return found
+
+    # ---------------------------------------------------------------------------------------------------- the faults
+
+    def pids(self, *roles: str) -> list[int]:
+        """The processes of these roles, of all where none is named."""
+        return [s.pid for s in self._supervisor.status() if s.pid is not None and s.role in (roles or STAGES)]
+
+    def kill(self, *pids: int, by: signal.Signals = signal.SIGKILL) -> int:
+        """Send a signal to processes; when."""
+        moment = self.fault()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+                os.kill(pid, by)
+        return moment
+
+    def await_others_in_place_of(self, pids: Collection[int], *, within_s: float = 90) -> None:
+        """Wait until none of these processes is a worker any more, and every worker is ready."""
+        eventually(
+            lambda: not set(pids) & set(self.pids()) and self._all_ready(), within_s, describe="others in their place"
+        )
+
+    def begin_anew(self) -> None:
+        """Undo what a fault left: every worker goes on and is ready, the provider answers, no fault was."""
+        self.provider.be("answer", PROVIDER_DELAY_S)
+        for pid in self.pids():
+            os.kill(pid, signal.SIGCONT)
+        self.await_ready()
+        self.faults_us.clear()
+
+    def fault(self) -> int:
+        """Note that a fault comes now; when."""
+        moment = now_us()
+        self.faults_us.append(moment)
+        return moment
+
+    def await_ready(self, *, within_s: float = 90) -> None:
+        """Wait until every worker is ready."""
+        eventually(self._all_ready, within_s, describe="all workers ready")
+
+    def _all_ready(self) -> bool:
+        return all(status.state == "ready" for status in self._supervisor.status())
+
+    def recovery_s(self, since_us: int, until_us: int, topic: str = "responses") -> float:
+        """The longest time without a message in any partition of a topic, from a fault until a later moment."""
+        self.reader.look()
+        return longest_gap_s(
+            self.reader.entries[topic],
+            self.reader.partitions[topic],
+            KINDS[topic],
+            since_us=since_us,
+            until_us=until_us,
+        )
+
+
+def _deployment(folder: Path, bootstrap_servers: str) -> Deployment:
+    workflows = folder / "workflows"
+    workflows.mkdir(parents=True)
+    (workflows / f"{WORKFLOW}.yaml").write_text(_WORKFLOW.format(name=WORKFLOW), encoding="utf-8")
+    settings = yaml.safe_load((ROOT / "infra" / "penstock.yaml").read_text(encoding="utf-8"))
+    settings["operations"] |= {"rating_wait_s": 2, "orphan_wait_s": 60, "partitions": PARTITIONS}
+    (folder / "penstock.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return Deployment(
+        bootstrap_servers=bootstrap_servers,
+        var=folder / "var",
+        models=ROOT / "var" / "models",
+        settings=folder / "penstock.yaml",
+        workflows=workflows,
+    )
+
+
+def _environ(provider: Provider) -> dict[str, str]:
+    return {
+        "PENSTOCK_PROVIDER": "openai",
+        "OPENAI_API_KEY": "a test's",
+        "OPENAI_BASE_URL": provider.base_url,
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+        **{f"PENSTOCK_PRICE_{tier}": PRICE for tier in ("SIMPLE", "BALANCED", "PREMIUM")},
+    }
