@@ -5,7 +5,8 @@ In: entries of the topics, calls of the ledger, what the load sent, when faults 
 lost            confirmed by the broker, and without a terminal response and in no dead letters
 answered twice  terminal responses that a reader who drops repeats by event id would still see as two, or that say different things
 paid twice      a call begun after the answer was on the topic; and each call of a request beyond the first and one for each
-                fault since (only calls that the provider answers are paid)
+                fault since. Not: a call that the provider refused, or one after a call whose caller had hung up, which is a
+                try within the request's own deadline
 repeats         terminal responses beyond one for each time the request was sent
 recovery        from a fault, the longest gap between messages of a topic, in any partition, while the load went on
 """
@@ -123,9 +124,13 @@ def paid_twice(
             if answered_us is not None and call.begun_us > answered_us + CLOCK_US:
                 late_ms = (call.begun_us - answered_us) / 1_000
                 wrong.append(f"{'/'.join(identity)} called {late_ms:.0f} ms after its answer was published")
-            elif number > allowed:
+            elif number > allowed and not _hung_up(paid[number - 1], call):
                 wrong.append(f"{'/'.join(identity)} called {number + 1} times with {allowed} faults in between")
     return wrong
+
+
+def _hung_up(before: Call, after: Call) -> bool:
+    return before.ended_us is not None and not before.whole and before.ended_us <= after.begun_us
 
 
 def longest_gap_s(

@@ -30,7 +30,8 @@ INPUT_TOKENS = OUTPUT_TOKENS = 10
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the ledger; times in microseconds since 1970-01-01 UTC. ``whole``: the answer was written to its end."""
+    """One call of the ledger; times in microseconds since 1970-01-01 UTC. ``whole``: the answer was written to its end, to a caller
+    who was still there."""
 
     token: str
     mode: str
@@ -127,6 +128,8 @@ class _Server:
                 await self._hang(reader)
             elif mode == "answer":
                 await asyncio.sleep(delay_s)
+                if reader.at_eof():  # the caller's patience ended, or the caller
+                    raise ConnectionResetError
                 await self._write(writer, "200 OK", _answer(body["model"], question))
                 whole = True
             else:

@@ -33,6 +33,8 @@ READ = ("requests", "responses", "feedback", "rewards", "profile-history", *(f"{
 PROVIDER_DELAY_S = 0.2
 PRICE = "1/1"
 """US dollars for a million tokens, in and out."""
+DEADLINE_MS = 180_000
+"""Past every fault: a machine that is slow for a while turns no answer into a failure."""
 QUIET_S = 40.0
 """Where nothing came for so long, nothing more will come."""
 ANSWER = "ResponseReady"
@@ -214,6 +216,7 @@ def _deployment(folder: Path, bootstrap_servers: str) -> Deployment:
     workflows.mkdir(parents=True)
     (workflows / f"{WORKFLOW}.yaml").write_text(_WORKFLOW.format(name=WORKFLOW), encoding="utf-8")
     settings = yaml.safe_load((ROOT / "infra" / "penstock.yaml").read_text(encoding="utf-8"))
+    settings["defaults"]["deadline_ms"] = DEADLINE_MS
     settings["operations"] |= {"rating_wait_s": 2, "orphan_wait_s": 60, "partitions": PARTITIONS}
     (folder / "penstock.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     return Deployment(

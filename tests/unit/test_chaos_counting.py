@@ -85,6 +85,14 @@ def test_a_call_that_the_provider_refused_is_not_paid() -> None:
     assert judged(REQUEST, response(), calls=calls).paid_twice == []
 
 
+def test_a_try_after_a_call_that_its_caller_hung_up_on_is_not_paid_twice_but_one_beside_it_is() -> None:
+    hung_up = Call("/".join(ONE), "answer", 0, 10)
+    assert judged(REQUEST, response(), calls=[hung_up, Call("/".join(ONE), "answer", 20)]).paid_twice == []
+    assert len(judged(REQUEST, response(), calls=[hung_up, Call("/".join(ONE), "answer", 5)]).paid_twice) == 1
+    whole = Call("/".join(ONE), "answer", 0, 10, whole=True)
+    assert len(judged(REQUEST, response(), calls=[whole, Call("/".join(ONE), "answer", 20)]).paid_twice) == 1
+
+
 def test_feedback_without_a_reward_and_an_answer_without_a_reward_are_told() -> None:
     verdict = judged(REQUEST, response(), rated=["feedback"])
     assert (verdict.unrewarded, verdict.feedback_lost) == ([ONE], ["feedback"])
