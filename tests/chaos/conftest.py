@@ -19,6 +19,8 @@ from tests.chaos_parts.provider import provider
 from tests.chaos_parts.stored import await_equal_totals
 from tests.chaos_parts.world import World
 
+BOUNDS_VARIABLE = "PENSTOCK_CHAOS_BOUNDS"
+"""Set where the machine is this suite's alone: `make chaos`. Beside other work only the invariants hold, not the times."""
 Conclude = Callable[..., None]
 
 
@@ -70,7 +72,8 @@ def conclude(record_property: Callable[[str, object], None]) -> Conclude:
         assert not verdict.unrewarded, (len(verdict.unrewarded), verdict.unrewarded[:5])
         assert not verdict.feedback_lost, (len(verdict.feedback_lost), verdict.feedback_lost[:5])
         await_equal_totals(world.deployment, world.reader)
-        assert within_s is None or recovery_s < within_s, recovery_s
+        if BOUNDS_VARIABLE in os.environ:
+            assert within_s is None or recovery_s < within_s, recovery_s
 
     return concluded
 

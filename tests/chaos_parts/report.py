@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, required=True)
     chosen, others = parser.parse_known_args(arguments)
     counted = Counted()
+    os.environ["PENSTOCK_CHAOS_BOUNDS"] = "yes"
     status = pytest.main(["tests/chaos", "-m", "chaos or not chaos", "--durations=0", *others], plugins=[counted])
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     chosen.out.write_text(json.dumps(counted.content(), indent=2) + "\n", encoding="utf-8")
