@@ -56,6 +56,7 @@ from streams.identity import event_id
 from streams.kept import Kept, KeptTable, NotOurs, Ownership, Owning
 from streams.logs import about, described
 from streams.outbox import Outbox
+from streams.pausing import SourcePaused
 from streams.progress import GroupProgress, Progress
 from streams.stage import Stage
 from streams.topics import ANSWERED, WAITING
@@ -241,7 +242,7 @@ class Evaluator:
             if waiting.automatic is not None:
                 await self._release_automatic(key)
             elif await self._room.responses_are_read(key, waiting.partition):
-                await self._release(key, give_up=True)
+                await self._release(key)
             else:
                 self._look_again(key)
 
@@ -261,21 +262,25 @@ class Evaluator:
             await self._publish(waiting.automatic)
         await self._room.let_go(key, waiting.partition)
 
-    async def _release(self, key: bytes, *, give_up: bool = False) -> None:
-        """Let feedback go that was held: to its answer, which is there now, or to the dead letters."""
+    async def _release(self, key: bytes) -> None:
+        """Let feedback go that was held: to its answer, or to the dead letters; while those are closed to feedback it stays."""
         waiting = self._room.find(key)
         if waiting is None:
+            return
+        if "feedback" in self._delivery.gate.paused:
+            self._look_again(key)
             return
         origin = Origin("feedback", waiting.partition, waiting.offset, waiting.message_key, waiting.message)
         event = await self._delivery.decoded(waiting.message)
         if isinstance(event, FeedbackGiven):
             try:
-                if give_up:
-                    self._count("feedback_orphan_total")
-                    raise _orphan(event, failed=False)
                 await self._judge(event, origin, hold=False)
             except Undeliverable as error:
-                await self._delivery.dead_letter(origin, error, attempts=1)
+                try:
+                    await self._delivery.dead_letter(origin, error, attempts=1)
+                except SourcePaused:
+                    self._look_again(key)
+                    return
         await self._room.let_go(key, waiting.partition)
 
     async def _list_automatic(self, known: Remembered, identity: Identity, partition: int) -> None:
@@ -305,7 +310,7 @@ def build_evaluator(deployment: Deployment, encoder: Encoder, *, app: AppT | Non
     settings = load_settings(deployment.settings)
     operations = settings.operations
     partitions = operations.partitions
-    stage = Stage("evaluator", deployment, partitions=partitions, app=app)
+    stage = Stage("evaluator", deployment, partitions=partitions, app=app, limit=operations.dead_letters.limit)
     floor = settings.effective(deployment.environment, StatedSettings(), Overrides()).settings.quality_floor
     stage.published.quality_floor = floor.value if floor.kind == "absolute" else None
     ownership = Ownership(stage.app, deployment.topic("responses"))
@@ -339,6 +344,7 @@ def build_evaluator(deployment: Deployment, encoder: Encoder, *, app: AppT | Non
         signal.connect(forget, weak=False)
     for topic in ("generation", "responses", "feedback"):
         stage.consume(topic, evaluator.handle)
+    stage.follow("controls")
     stage.app.timer(interval=LOOK_EVERY_S, name="evaluator-due")(evaluator.look)
     return stage
 

@@ -18,20 +18,21 @@ generations and its response are kept, then published, at its end: a crash befor
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 from aiokafka.errors import MessageSizeTooLargeError
 from faust.types import AppT
 
-from agents.answering.carrying_out import Means, carry_out
+from agents.answering.carrying_out import Call, Means, carry_out
 from agents.answering.ending import response_failed
 from agents.answering.lanes import Lane, Lanes, Turn
 from agents.answering.library import Library
 from agents.answering.pieces import Pieces
-from agents.answering.provider import Provider
+from agents.answering.provider import Answer, Provider
 from agents.answering.remembered import US_PER_S, Finished, Identity, Outcome, Remembered, Spending
 from agents.deciding.catalogue import Catalogue
 from agents.deciding.governance import GovernanceFile
@@ -41,13 +42,14 @@ from agents.encoding.static import StaticEncoder
 from agents.loading.reading import load_catalogue, load_settings
 from schemas import ChunkGenerated, LearningResumed, OverrideSet, Record, RequestRouted, RollbackOrdered
 from streams import tracing
-from streams.delivery import Origin
+from streams.delivery import LastWords
 from streams.deployment import ROOT, Deployment
-from streams.errors import Code, PenstockError, Unconfigured, Undecodable, Undeliverable
+from streams.errors import Code, PenstockError, Unconfigured, Undeliverable
 from streams.kept import KeptTable, Ownership
 from streams.outbox import Outbox
 from streams.stage import Stage
 from streams.topics import ENDED
+from streams.under_way import CallsUnderWay
 
 UNCLAIMED_KEPT = 1_000
 """Outcomes whose partition was taken away before they were kept: they wait here for their event to come again."""
@@ -250,7 +252,8 @@ def build_generator(
                 remedy=f"Create it, or correct `sources` in {deployment.settings}.",
             )
     partitions = governance.operations.partitions
-    stage = Stage("generator", deployment, partitions=partitions, app=app)
+    limit = governance.operations.dead_letters.limit
+    stage = Stage("generator", deployment, partitions=partitions, app=app, limit=limit)
     library = Library(folders, encoder, clock=stage.clock)
     provider = Provider(
         catalogue=catalogue, environ=environ, embedded_url=deployment.embedded_models_url, clock=stage.clock
@@ -265,10 +268,10 @@ def build_generator(
         Remembered(kept, stage.codec, window_s=window_s, clock=stage.clock),
         ownership,
         Means(
-            call=provider.call,
+            call=watched_call(provider.call, stage.calls),
             search=lambda request, question, step: library.search(request, question, step, held.overrides),
             clock=stage.clock,
-            pause=asyncio.sleep,
+            pause=watched_pause(asyncio.sleep, stage.calls),
             chance=random.Random().random,
             count=stage.count,
         ),
@@ -281,9 +284,43 @@ def build_generator(
 
     stage.before_first_event(library.warm)
     stage.app.on_before_shutdown.connect(close, weak=False)
-    stage.consume("routing", generator.handle, concurrency=lanes.slots, give_up=generator.give_up)
-    stage.consume("deferred", generator.handle_deferred, concurrency=DEFERRED_AT_ONCE, give_up=generator.give_up)
+    consume = partial(stage.consume, give_up=generator.give_up, last_words=last_words(stage.clock))
+    consume("routing", generator.handle, concurrency=lanes.slots)
+    consume("deferred", generator.handle_deferred, concurrency=DEFERRED_AT_ONCE)
     return stage
+
+
+def last_words(clock: Callable[[], int]) -> LastWords:
+    """What ends a request whose end could not even be kept: a failed response, from nothing but its event."""
+
+    def speak(event: Record) -> tuple[str, Record] | None:
+        if not isinstance(event, RequestRouted):
+            return None
+        return "responses", response_failed(event, Code.INTERNAL_ERROR, GIVEN_UP, now_us=clock())
+
+    return speak
+
+
+def watched_call(call: Call, calls: CallsUnderWay) -> Call:
+    """The same calls, known to the watchdog until their time limit."""
+
+    async def known(*words: Any, timeout_s: float, **more: Any) -> Answer:
+        with calls.within(timeout_s):
+            return await call(*words, timeout_s=timeout_s, **more)
+
+    return known
+
+
+def watched_pause(
+    pause: Callable[[float], Awaitable[None]], calls: CallsUnderWay
+) -> Callable[[float], Awaitable[None]]:
+    """The same pauses between tries, known to the watchdog."""
+
+    async def known(seconds: float) -> None:
+        with calls.within(seconds):
+            await pause(seconds)
+
+    return known
 
 
 def _followed_overrides(stage: Stage) -> Held:
@@ -296,10 +333,7 @@ def _followed_overrides(stage: Stage) -> Held:
         elif not isinstance(event, RollbackOrdered | LearningResumed):
             stage.log.error("unexpected_event", event_type=type(event).__name__)
 
-    async def refuse(origin: Origin, error: Undecodable) -> None:
-        await stage.delivery.dead_letter(origin, error, attempts=1)
-
-    stage.follow("controls", take, refuse)
+    stage.follow("controls", take)
     return held
 
 

@@ -28,9 +28,9 @@ from schemas import (
     RollbackOrdered,
 )
 from streams import tracing
-from streams.delivery import Origin, current_origin
+from streams.delivery import current_origin
 from streams.deployment import Deployment
-from streams.errors import Code, Rejected, Undecodable, Undeliverable
+from streams.errors import Code, Rejected, Undeliverable
 from streams.outbox import Outbox
 from streams.spans import Attributes
 from streams.stage import Stage
@@ -127,7 +127,8 @@ def build_router(deployment: Deployment, encoder: Encoder, environ: Mapping[str,
     """Put the router together: its stage, with the agent and the two compacted topics attached."""
     planner, governance = build_planner(deployment, encoder, environ)
     held = Held()
-    stage = Stage("router", deployment, partitions=governance.operations.partitions)
+    operations = governance.operations
+    stage = Stage("router", deployment, partitions=operations.partitions, limit=operations.dead_letters.limit)
     router = Router(planner, held, lambda text: encoder.encode([text])[0], stage.outbox, stage.clock)
 
     def take(event: Record) -> None:
@@ -143,10 +144,7 @@ def build_router(deployment: Deployment, encoder: Encoder, environ: Mapping[str,
         elif not isinstance(event, RollbackOrdered | LearningResumed):
             stage.log.error("unexpected_event", event_type=type(event).__name__)
 
-    async def refuse(origin: Origin, error: Undecodable) -> None:
-        await stage.delivery.dead_letter(origin, error, attempts=1)
-
     for topic in ("profile-updates", "controls"):
-        stage.follow(topic, take, refuse)
+        stage.follow(topic, take)
     stage.consume("requests", router.handle, concurrency=CONCURRENCY, give_up=router.give_up)
     return stage

@@ -27,10 +27,14 @@ from schemas.request_received import GivenDocument, RequestReceived, Turn
 from schemas.request_routed import Candidate, Exclusion, Plan, RequestRouted, Step
 from schemas.response_failed import ResponseFailed
 from schemas.response_ready import ResponseReady
+from schemas.resume_ordered import ResumeOrdered
 from schemas.reward_computed import RewardComputed, RewardPart
 from schemas.rollback_ordered import RollbackOrdered
 from schemas.schema_published import SchemaPublished
 from schemas.stage_measured import Measure, StageMeasured
+from schemas.stage_paused import StagePaused
+from schemas.stage_restarted import StageRestarted
+from schemas.stage_resumed import StageResumed
 
 EVENTS: dict[str, type[Record]] = {
     event.__name__: event
@@ -45,10 +49,14 @@ EVENTS: dict[str, type[Record]] = {
         FeedbackGiven,
         RewardComputed,
         StageMeasured,
+        StagePaused,
+        StageResumed,
+        StageRestarted,
         ProfileUpdated,
         OverrideSet,
         RollbackOrdered,
         LearningResumed,
+        ResumeOrdered,
         SchemaPublished,
         DeadLettered,
     )
@@ -80,11 +88,15 @@ __all__ = [
     "RequestRouted",
     "ResponseFailed",
     "ResponseReady",
+    "ResumeOrdered",
     "RewardComputed",
     "RewardPart",
     "RollbackOrdered",
     "SchemaPublished",
     "StageMeasured",
+    "StagePaused",
+    "StageRestarted",
+    "StageResumed",
     "Step",
     "Turn",
     "UsedPassage",

@@ -2,14 +2,22 @@
 
 In: raw messages of one topic. For each, in phases:
 
-1. decode; a schema of another release is looked up first; what is no event goes to the role's dead letters at once;
-2. handle, at most ``ATTEMPTS`` times with a doubling pause; ``Undeliverable`` is not tried again;
-3. where that failed, dead-letter the bytes as they came, and wait until the broker has them, however long that takes;
-4. tell the stage that it was given up, so that a request still ends in a response;
-5. return normally: only then may the offset be committed (an exception that leaves a Faust agent would acknowledge and lose it).
+1. wait while the topic is paused (streams/pausing.py), holding the message;
+2. decode; a schema of another release is looked up first; what is no event goes to the role's dead letters at once;
+3. handle, at most ``ATTEMPTS`` times with a doubling pause; ``Undeliverable`` is not tried again;
+4. where that failed, dead-letter the bytes as they came, and wait until the broker has them, however long that takes; a
+   letter that would break the limit pauses the topic instead, and the message begins at 1 again when it is resumed;
+5. tell the stage that it was given up, so that a request still ends in a response: until that works while the broker is the
+   obstacle, else ``GIVE_UP_ATTEMPTS`` times; then ``last_words`` says what to publish instead; where that too fails, the
+   letter is the end;
+6. return normally: only then may the offset be committed (an exception that leaves a Faust agent would acknowledge and lose
+   it).
 
 Out: whatever the handler publishes, and ``DeadLettered``. Keeps counters. The operator's trap: a handler is called again after a
 crash or a rebalance, so it must recognise a repeat by the event's id.
+
+A cancellation (the worker stops) passes through every phase at once; what was not handled then comes again at the next start,
+and a letter that was sent already is sent again under the same id.
 
 Of an exception that is no ``PenstockError`` neither the logs nor the letters repeat the message: it may quote a user's text.
 """
@@ -28,19 +36,24 @@ from streams.codec import Codec
 from streams.errors import Code, PenstockError, Undecodable, Undeliverable, UnknownSchema
 from streams.exported import FAST_S
 from streams.identity import event_id
+from streams.limit import Limit
 from streams.logs import described, handled, logger, trail
 from streams.metrics import Histogram
 from streams.outbox import Outbox
+from streams.pausing import Gate, SourcePaused
 from streams.topics import MAX_MESSAGE_BYTES, TOPICS
 from streams.tracing import Headers
 
 ATTEMPTS = 3
 FIRST_PAUSE_S = 0.1
 DEAD_LETTER_PAUSE_S = 1.0
+GIVE_UP_ATTEMPTS = 5
 
 Handler = Callable[[Record], Awaitable[None]]
 LookUp = Callable[[bytes], Awaitable[str | None]]
 """Makes the schema of a fingerprint known to the codec; None when it is, else why it cannot be. Raises where nobody answers."""
+LastWords = Callable[[Record], tuple[str, Record] | None]
+"""Gives the topic and the event that end what was given up, from nothing but the event itself; None where nothing has to end."""
 Clock = Callable[[], int]
 """Gives the time in microseconds since 1970-01-01 UTC."""
 
@@ -125,11 +138,16 @@ class Delivery:
         look_up: LookUp | None = None,
         clock: Clock = wall_clock_us,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        limit: Limit | None = None,
+        passes: Callable[[BaseException], bool] = lambda error: isinstance(error, OSError | TimeoutError),
     ) -> None:
+        """``passes`` says of an error whether it is the broker's or the network's, and not the event's or ours."""
         self.role = role
+        self.gate = Gate(limit or Limit(), clock)
         self.handled_total = 0
         self.retried_total = 0
         self.dead_lettered_total = 0
+        self.ended_in_letters_total = 0
         self.in_flight = 0
         self.handling_ms_sum = 0.0
         self.handling_ms_max = 0.0
@@ -139,20 +157,36 @@ class Delivery:
         self._look_up = look_up
         self._clock = clock
         self._pause = pause
+        self._passes = passes
         self._log = logger(role=role)
 
-    async def take_in(self, origin: Origin, handle: Handler, give_up: Handler | None = None) -> None:
+    async def take_in(
+        self, origin: Origin, handle: Handler, give_up: Handler | None = None, last_words: LastWords | None = None
+    ) -> None:
         """Carry one message to ``handle``; returns when it was handled or is safe in the dead letters.
 
-        ``give_up`` is told of an event that ended there because its handler failed.
+        ``give_up`` is told of an event that ended there because its handler failed; ``last_words`` speaks where that fails too.
         """
+        awaited = origin.topic
+        while True:
+            await self.gate.opened(awaited)
+            try:
+                await self._once(origin, handle, give_up, last_words)
+            except SourcePaused as held:
+                awaited = held.source
+            else:
+                return
+
+    async def _once(
+        self, origin: Origin, handle: Handler, give_up: Handler | None, last_words: LastWords | None
+    ) -> None:
         begun_us = self._clock()
         self.in_flight += 1
         arrived = current_origin.set(origin)
         before = handled.set(None)
         try:
             with tracing.processing(origin):
-                await self._take_in(origin, handle, give_up)
+                await self._take_in(origin, handle, give_up, last_words)
         finally:
             current_origin.reset(arrived)
             handled.reset(before)
@@ -162,7 +196,9 @@ class Delivery:
             self.handling_ms_max = max(self.handling_ms_max, took_ms)
             self.handling_s.observe(took_ms / 1_000)
 
-    async def _take_in(self, origin: Origin, handle: Handler, give_up: Handler | None) -> None:
+    async def _take_in(
+        self, origin: Origin, handle: Handler, give_up: Handler | None, last_words: LastWords | None
+    ) -> None:
         try:
             event = await self.decoded(origin.value)
             if not isinstance(event, TOPICS[origin.topic].events):
@@ -178,6 +214,8 @@ class Delivery:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 await handle(event)
+            except SourcePaused:
+                raise
             except Undeliverable as error:
                 await self.dead_letter(origin, error, attempts=attempt)
                 return
@@ -195,8 +233,7 @@ class Delivery:
                 tracing.happened("attempt_failed", {"penstock.attempt": attempt, "error.type": type(error).__name__})
                 if attempt == ATTEMPTS:
                     await self.dead_letter(origin, error, attempts=attempt)
-                    if give_up is not None:
-                        await self._until_done(lambda: give_up(event), "give_up_failed")
+                    await self._end(origin, event, give_up, last_words)
                     return
                 self.retried_total += 1
                 if isinstance(error, UnknownSchema):  # of something that the handler keeps, from another release
@@ -205,6 +242,7 @@ class Delivery:
                 await self._pause(FIRST_PAUSE_S * 2 ** (attempt - 1))
             else:
                 self.handled_total += 1
+                self.gate.count_handled(origin.topic)
                 return
 
     async def decoded(self, raw: bytes | None) -> Record:
@@ -216,8 +254,14 @@ class Delivery:
             return self._codec.decode(raw)
 
     async def dead_letter(self, origin: Origin, error: Exception, *, attempts: int) -> None:
-        """Put a message into the role's dead letters; tries until the broker has it."""
+        """Put a message into the role's dead letters; tries until the broker has it.
+
+        ``SourcePaused`` where that would break the limit on the topic's letters. A compacted topic has no limit: it is never
+        drained, and holding it would hold back the operator's own words.
+        """
         code = error.code if isinstance(error, PenstockError) else Code.HANDLER_FAILED
+        if not TOPICS[origin.topic].compacted:
+            self.gate.let_letter_through(origin.topic, code=str(code), partition=origin.partition, offset=origin.offset)
         tracing.failed(str(code))
         letter = letter_of(
             self.role, origin, code=code, error=described(error), attempts=attempts, now_us=self._clock()
@@ -231,6 +275,38 @@ class Delivery:
             offset=origin.offset,
             code=str(code),
         )
+
+    async def _end(self, origin: Origin, event: Record, give_up: Handler | None, last_words: LastWords | None) -> None:
+        """Have what was dead-lettered end for whoever waits for it."""
+        if give_up is None or await self._within_attempts(lambda: give_up(event), "give_up_failed"):
+            return
+        spoken = last_words(event) if last_words is not None else None
+        if spoken is not None and await self._within_attempts(
+            lambda: self._outbox.publish(*spoken), "last_words_failed"
+        ):
+            return
+        self.ended_in_letters_total += 1
+        self._log.error(
+            "ended_in_dead_letters",
+            topic=origin.topic,
+            partition=origin.partition,
+            offset=origin.offset,
+            event_id=event.event_id,
+        )
+
+    async def _within_attempts(self, attempt: Callable[[], Awaitable[None]], what: str) -> bool:
+        """Try until it works or ``GIVE_UP_ATTEMPTS`` failures were not the broker's; whether it worked."""
+        failures = 0
+        while failures < GIVE_UP_ATTEMPTS:
+            try:
+                await attempt()
+            except Exception as failure:  # noqa: BLE001 - the event is in the dead letters: nothing is lost by going on
+                self._log.error(what, error=described(failure))
+                failures += not self._passes(failure)
+                await self._pause(DEAD_LETTER_PAUSE_S)
+            else:
+                return True
+        return False
 
     async def _until_done(self, attempt: Callable[[], Awaitable[None]], what: str) -> None:
         while True:

@@ -6,12 +6,14 @@ with neither, ``bootstrap()`` raises ``Unconfigured``.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streams.errors import Unconfigured
+from streams.limit import Limit
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,6 +34,9 @@ class Deployment(BaseSettings):
     generator_concurrency: int = Field(default=512, ge=1, le=4096)
     commit_interval_s: float = Field(default=0.25, gt=0)
     session_timeout_s: float = Field(default=10.0, ge=6)
+    watch_every_s: float = Field(default=3.0, gt=0, le=60)
+    stalled_after_s: float = Field(default=15.0, gt=0)
+    dead_letters_most: int | None = Field(default=None, ge=0)
     replication_factor: int = Field(default=1, ge=1)
     compress: bool = False
     log_level: str = "INFO"
@@ -59,6 +64,10 @@ class Deployment(BaseSettings):
     def logs_folder(self) -> Path:
         """One log file a process."""
         return self.var / "logs"
+
+    def limit(self, stated: Limit) -> Limit:
+        """Give the limit on dead letters: as the settings state it, or with the ``dead_letters_most`` of this deployment."""
+        return stated if self.dead_letters_most is None else replace(stated, most=self.dead_letters_most)
 
     def topic(self, name: str) -> str:
         """Give the topic's name on the broker."""

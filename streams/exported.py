@@ -38,6 +38,9 @@ REPORTED_ONLY: Final[dict[str, str]] = {
     "handling_ms_mean": "penstock_handling_seconds",
     "handling_ms_max": "penstock_handling_seconds",
     "ingest_ms_mean": "penstock_ingest_seconds",
+    "lag_events_sum": "penstock_lag_events",
+    "lag_events_max": "penstock_lag_events",
+    "paused_sources": "penstock_paused",
 }
 """What ``StageMeasured`` carries and Prometheus is not given, because the metric beside it says more."""
 
@@ -71,7 +74,10 @@ _ROLES: Final[dict[str, tuple[str, ...]]] = {
 }
 """Who has what is not every stage's. A counter is there from the start, at 0, or the first of anything would be no increase."""
 
-_RENAMED: Final = {"profile_published_timestamp_s": "profile_published_timestamp_seconds"}
+_RENAMED: Final = {
+    "profile_published_timestamp_s": "profile_published_timestamp_seconds",
+    "since_progress_s": "since_progress_seconds",
+}
 
 
 def _own(

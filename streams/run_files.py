@@ -95,6 +95,12 @@ def ready_pid(path: Path) -> int | None:
     return pid if isinstance(pid, int) else None
 
 
+def why_not_ready(path: Path) -> str:
+    """Give what a process says in this file that keeps it from being ready; "" where it says nothing."""
+    why = (read_json(path) or {}).get("why_not")
+    return why if isinstance(why, str) else ""
+
+
 def remove_stale(run_folder: Path, alive: Callable[[int], bool]) -> list[str]:
     """Remove the files of workers, their metrics and the model server whose process is dead; the names removed."""
     removed = []

@@ -32,6 +32,7 @@ from streams.deployment import Deployment
 from streams.errors import Code, PenstockError
 from streams.tethered import Process, Starter, TetheredProcess
 from streams.topics import STAGES
+from streams.watchdog import HUNG
 
 MODELS = "models"
 ROLES = (MODELS, *STAGES)
@@ -47,8 +48,8 @@ LOG_LIMIT_BYTES = 20 * 1024 * 1024
 _TAIL_LINES = 25
 _LOOK_EVERY_S = 0.1
 
-State = Literal["starting", "ready", "waiting", "stopped"]
-What = Literal["starting", "ready", "died", "stopping", "stopped", "killed"]
+State = Literal["starting", "ready", "unready", "waiting", "stopped"]
+What = Literal["starting", "ready", "unready", "died", "stopping", "stopped", "killed"]
 
 
 class WorkerDidNotStart(PenstockError):
@@ -80,7 +81,7 @@ class Happened:
 
 @dataclass(frozen=True)
 class Status:
-    """How a worker is; ``waiting`` is between its death and its next start."""
+    """How a worker is; ``unready`` was ready and does not consume now, ``waiting`` is between its death and its next start."""
 
     role: str
     number: int
@@ -282,11 +283,15 @@ class Supervisor:
         run_files.metrics_file(self._deployment.run_folder, worker.role, str(worker.number)).unlink(missing_ok=True)
 
     def _note_readiness(self, worker: _Worker) -> None:
-        if worker.state != "starting" or worker.process is None:
+        if worker.process is None:
             return
-        if run_files.ready_pid(worker.run_file) == worker.process.pid:
+        ready = run_files.ready_pid(worker.run_file) == worker.process.pid
+        if ready and worker.state in ("starting", "unready"):
             worker.state = "ready"
             self._tell(worker, "ready")
+        elif not ready and worker.state == "ready":
+            worker.state = "unready"
+            self._tell(worker, "unready", run_files.why_not_ready(worker.run_file))
 
     def _await_readiness(self, group: Sequence[_Worker]) -> None:
         deadline_s = self._clock_s() + self._ready_within_s
@@ -308,11 +313,11 @@ class Supervisor:
         return WorkerDidNotStart(worker.role, worker.number, reason, log=worker.log, log_tail=tail)
 
     def _bury(self, worker: _Worker, status: int, now_s: float) -> None:
-        if worker.state == "ready" and now_s - worker.started_at_s >= STEADY_AFTER_S:
+        if worker.state in ("ready", "unready") and now_s - worker.started_at_s >= STEADY_AFTER_S:
             worker.backoff_s = FIRST_BACKOFF_S
         if worker.process is not None:
             worker.process.kill()  # what it had started, if anything
-        self._put_off(worker, f"exit status {status}", now_s)
+        self._put_off(worker, "hung, and ended itself" if status == HUNG else f"exit status {status}", now_s)
 
     def _put_off(self, worker: _Worker, why: str, now_s: float) -> None:
         self._forget(worker)

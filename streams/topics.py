@@ -22,10 +22,14 @@ from schemas import (
     RequestRouted,
     ResponseFailed,
     ResponseReady,
+    ResumeOrdered,
     RewardComputed,
     RollbackOrdered,
     SchemaPublished,
     StageMeasured,
+    StagePaused,
+    StageRestarted,
+    StageResumed,
 )
 
 Key = Literal["conversation", "scope", "subject", "stage", "fingerprint", "as was"]
@@ -165,11 +169,11 @@ _DECLARED = (
     Topic(
         "metrics",
         "stage",
-        (StageMeasured,),
+        (StageMeasured, StagePaused, StageResumed, StageRestarted),
         STAGES,
         ("analytics",),
         _NUMBERS,
-        "operational measurements",
+        "operational measurements, and what stages say of themselves",
     ),
     Topic(
         "profile-updates",
@@ -193,9 +197,9 @@ _DECLARED = (
     Topic(
         "controls",
         "subject",
-        (OverrideSet, RollbackOrdered, LearningResumed),
+        (OverrideSet, RollbackOrdered, LearningResumed, ResumeOrdered),
         ("operator",),
-        ("router", "generator", "analytics"),
+        ("router", "generator", "evaluator", "analytics"),
         None,
         "the operator's words",
         compacted=True,

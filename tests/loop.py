@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +30,7 @@ from streams.codec import Codec
 from streams.deployment import ROOT, Deployment
 from streams.following import KafkaLog, Seen, seen
 from streams.run_files import Claim
-from streams.supervisor import MODELS, ROLES, Happened, Supervisor
+from streams.supervisor import MODELS, ROLES, Happened, Supervisor, worker_command
 from streams.topics import MAX_MESSAGE_BYTES, TOPICS, key_of
 from tests.waiting import eventually
 
@@ -145,11 +146,13 @@ class Loop:
 
     # ------------------------------------------------------------------------------------------------------- roles
 
-    def up(self, role: str) -> None:
-        """Start a role and wait until it is ready."""
+    def up(self, role: str, *, program: Path | None = None) -> None:
+        """Start a role and wait until it is ready; with ``program`` from that file instead of streams/worker.py."""
+        command = worker_command if program is None else lambda each: [sys.executable, str(program), each]
         supervisor = Supervisor(
             self.deployment,
             roles=[role],
+            command=command,
             environ=self._environ,
             claim=self._claim,
             on_event=self.happened.append,
@@ -208,11 +211,11 @@ class Loop:
 
         asyncio.run(rate_all())
 
-    def penstock(self, *arguments: str) -> Result:
-        """Call the command line; it must have succeeded."""
+    def penstock(self, *arguments: str, exit_code: int = 0) -> Result:
+        """Call the command line; it must have succeeded, or ended with ``exit_code``."""
         around = Surroundings(deployment=lambda: self.deployment, login=lambda: "tests")
         result = CliRunner().invoke(app, list(arguments), obj=around)
-        assert result.exit_code == 0, (arguments, result.output, result.exception)
+        assert result.exit_code == exit_code, (arguments, result.output, result.exception)
         return result
 
     def penstock_json(self, *arguments: str) -> Any:

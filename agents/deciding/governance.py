@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 
 from agents.deciding.mistakes import Stated, nearest_names, refused
+from streams.limit import Limit
 
 EnvironmentName = Literal["production", "conservative", "experimental"]
 ENVIRONMENTS: tuple[str, ...] = get_args(EnvironmentName)
@@ -174,8 +175,25 @@ HALF_MONTH = "seconds, from 0 to 1296000 (15 days: twice as long is what the bro
 WEEK = "seconds, from 0 to 604800 (7 days: as long as the broker keeps texts)"
 
 
+class DeadLetters(Stated):
+    """How many events of a topic a stage may dead-letter within a window before it pauses (streams/limit.py)."""
+
+    most: Annotated[StrictInt, Field(ge=0, le=1_000_000_000)] = Field(
+        default=100, description="a whole number from 0 to 1000000000"
+    )
+    share: Annotated[float, Field(strict=True, ge=0, le=1)] = Field(default=0.2, description="a number from 0 to 1")
+    window_s: Annotated[float, Field(strict=True, ge=1, le=86_400)] = Field(
+        default=60.0, description="seconds, from 1 to 86400"
+    )
+
+    @property
+    def limit(self) -> Limit:
+        """As the stages take it."""
+        return Limit(most=self.most, share=self.share, window_s=self.window_s)
+
+
 class Operations(Stated):
-    """How long the stages wait and keep, in seconds, and how many partitions new topics get."""
+    """How long the stages wait and keep, in seconds, how many partitions new topics get, and when a stage pauses."""
 
     rating_wait_s: Seconds = Field(default=10.0, description=SECONDS)
     feedback_window_s: Annotated[float, Field(strict=True, ge=0, le=1_296_000)] = Field(
@@ -188,6 +206,7 @@ class Operations(Stated):
     partitions: Annotated[StrictInt, Field(ge=1, le=1024)] = Field(
         default=8, description="a whole number from 1 to 1024"
     )
+    dead_letters: DeadLetters = Field(default_factory=DeadLetters, description="a mapping of most, share and window_s")
 
 
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]

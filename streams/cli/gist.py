@@ -19,9 +19,13 @@ from schemas import (
     RequestRouted,
     ResponseFailed,
     ResponseReady,
+    ResumeOrdered,
     RewardComputed,
     RollbackOrdered,
     StageMeasured,
+    StagePaused,
+    StageRestarted,
+    StageResumed,
 )
 from streams.cli.printing import shortened, usd
 
@@ -87,6 +91,32 @@ def _(event: RewardComputed) -> str:
 def _(event: StageMeasured) -> str:
     listed = ", ".join(f"{measure.name} {measure.value:g}" for measure in event.measures if measure.value)
     return f"{event.stage} {event.worker}: {listed or 'nothing'}"
+
+
+@gist.register
+def _(event: StagePaused) -> str:
+    counted = f"{event.letters} dead letters beside {event.handled} handled within {event.window_s:g} s"
+    return (
+        f"{event.stage} {event.worker} holds {event.source} {event.partition}:{event.offset} ({event.code}): {counted}"
+    )
+
+
+@gist.register
+def _(event: StageResumed) -> str:
+    who = event.ordered_by or "nobody named"
+    return f"{event.stage} {event.worker} reads {event.source} again after {event.paused_s:.0f} s, by {who}"
+
+
+@gist.register
+def _(event: StageRestarted) -> str:
+    return f"{event.stage} {event.worker} hung for {event.stalled_s:.0f} s before {event.lag_events} events: {event.reason}"
+
+
+@gist.register
+def _(event: ResumeOrdered) -> str:
+    what = event.source or "everything"
+    why = shortened(event.reason, _TEXT) or "no reason given"
+    return f"{event.role} reads {what} again, by {event.ordered_by or 'nobody named'}: {why}"
 
 
 @gist.register

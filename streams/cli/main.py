@@ -21,6 +21,7 @@ from streams.cli import (
     running,
     sending,
     sql,
+    standing,
     tailing,
     verify,
     workflows,
@@ -87,6 +88,7 @@ app.add_typer(profiles.app, name="profiles")
 app.add_typer(overrides.app, name="override")
 app.add_typer(workflows.app, name="workflow")
 app.add_typer(dead_letters.app, name="dlq")
+standing.add_to(app)
 sql.add_to(app)
 doctor.add_to(app)
 

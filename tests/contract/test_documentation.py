@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.deciding.governance import GovernanceFile, Operations, Overrides, Settings
+from agents.deciding.governance import DeadLetters, GovernanceFile, Operations, Overrides, Settings
 from streams.cli.verifying.checks import CHECKS
 from streams.deployment import Deployment
 from streams.errors import RESPONSE_CODES, Code
@@ -190,8 +190,15 @@ def test_every_override_is_documented():
 def test_every_setting_of_the_operation_is_documented_with_its_default():
     said = documented("Operation settings")
     assert {name: float(row[0]) for name, row in said.items()} == {
-        name: field.default for name, field in Operations.model_fields.items()
+        name: field.default for name, field in Operations.model_fields.items() if name != "dead_letters"
     }
+
+
+def test_the_limit_on_dead_letters_is_documented_with_its_defaults_on_both_pages():
+    expected = {name: field.default for name, field in DeadLetters.model_fields.items()}
+    for page in ("configuration.md", "pauses.md"):
+        found = rows(section(read(page), "The limit on dead letters"))
+        assert {name: float(row[1]) for row in found for name in names(row[0])} == expected
 
 
 def test_every_section_of_the_settings_file_is_mentioned():

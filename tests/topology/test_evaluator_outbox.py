@@ -23,7 +23,7 @@ def stage(tmp_path):
 
 def test_its_agents_read_exactly_the_declared_topics(stage):
     read = {topic for agent in stage.app.agents.values() for topic in agent.channel.topics}
-    assert read == {"t-" + topic.name for topic in read_by("evaluator")}
+    assert read == {"t-" + topic.name for topic in read_by("evaluator") if not topic.compacted}
 
 
 def test_its_tables_have_as_many_partitions_as_the_topics_are_created_with(stage):

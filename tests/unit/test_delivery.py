@@ -6,13 +6,25 @@ import asyncio
 
 import msgspec
 import pytest
+from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, RequestTimedOutError
+from faust.exceptions import ProducerSendError
 
 from schemas import DeadLettered, Record, RequestReceived
 from streams.codec import MARKER, Codec
-from streams.delivery import ATTEMPTS, DEAD_LETTER_PAUSE_S, FIRST_PAUSE_S, Delivery, Origin, current_origin
+from streams.delivery import (
+    ATTEMPTS,
+    DEAD_LETTER_PAUSE_S,
+    FIRST_PAUSE_S,
+    GIVE_UP_ATTEMPTS,
+    Delivery,
+    Origin,
+    current_origin,
+)
 from streams.errors import Code, Rejected, Undeliverable
 from streams.identity import event_id
+from streams.limit import Limit
 from streams.outbox import Outbox
+from streams.passing import passes
 from streams.topics import MAX_EVENT_BYTES, MAX_MESSAGE_BYTES, TOPICS
 from streams.tracing import Headers
 from tests.event_examples import example
@@ -44,7 +56,7 @@ class Broker:
 class World:
     """The router's delivery with a broker, a clock that only pauses move, and a handler that does as told."""
 
-    def __init__(self, *outcomes: Exception | None) -> None:
+    def __init__(self, *outcomes: Exception | None, limit: Limit | None = None) -> None:
         self.outcomes = list(outcomes)
         self.now_us = BEGIN_US
         self.pauses_s: list[float] = []
@@ -52,7 +64,13 @@ class World:
         self.given_up: list[Record] = []
         self.broker = Broker()
         self.delivery = Delivery(
-            "router", CODEC, Outbox("router", CODEC, self.broker.send), clock=lambda: self.now_us, pause=self.pause
+            "router",
+            CODEC,
+            Outbox("router", CODEC, self.broker.send),
+            clock=lambda: self.now_us,
+            pause=self.pause,
+            limit=limit,
+            passes=passes,
         )
 
     async def pause(self, seconds: float) -> None:
@@ -364,3 +382,139 @@ def test_the_time_to_handle_counts_pauses_and_dead_letters():
     world.take_in(b"?")
     assert world.delivery.handling_ms_max == 1_000.0
     assert world.delivery.handling_ms_sum == 1_100.0
+
+
+def origin_at(offset: int, value: bytes = RAW, topic: str = "requests") -> Origin:
+    return Origin(topic, 3, offset, b"talk-7", value)
+
+
+async def settled() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_the_event_that_would_break_the_limit_is_held_and_tried_anew_when_its_topic_is_resumed():
+    world = World(*[RuntimeError("a bad deploy")] * 9, limit=Limit(most=2, share=0.5))
+
+    async def run() -> None:
+        for offset in range(2):
+            await world.delivery.take_in(origin_at(offset), world.handle, world.give_up)
+        held = asyncio.create_task(world.delivery.take_in(origin_at(2), world.handle, world.give_up))
+        await settled()
+        assert not held.done()
+        assert [letter.offset for _, _, letter in world.broker.sent if isinstance(letter, DeadLettered)] == [0, 1]
+        assert len(world.given_up) == 2
+        assert world.delivery.in_flight == 0, "what is held is not being handled"
+        world.delivery.gate.resume()
+        await held
+
+    asyncio.run(run())
+    assert len(world.handled) == 10, "three attempts each, and one more after the cause was mended"
+    assert len(world.broker.sent) == 2
+    assert world.delivery.handled_total == 1
+
+
+def test_what_comes_while_its_topic_is_paused_waits_unseen_and_another_topic_goes_on():
+    world = World(limit=Limit(most=0, share=0.0))
+
+    async def run() -> None:
+        waiting = [asyncio.create_task(world.delivery.take_in(origin_at(0, b"no event"), world.handle))]
+        await settled()
+        waiting += [asyncio.create_task(world.delivery.take_in(origin_at(n), world.handle)) for n in (1, 2)]
+        await settled()
+        assert world.handled == []
+        await world.delivery.take_in(origin_at(0, CODEC.encode(example("RewardComputed")), "rewards"), world.handle)
+        assert len(world.handled) == 1
+        for each in waiting:
+            each.cancel()
+        for each in waiting:
+            with pytest.raises(asyncio.CancelledError):
+                await each
+
+    asyncio.run(run())
+    assert world.broker.sent == []
+
+
+def test_a_compacted_topic_has_no_limit_because_the_order_to_resume_comes_by_one():
+    world = World(limit=Limit(most=0, share=0.0))
+    for offset in range(3):
+        asyncio.run(world.delivery.dead_letter(origin_at(offset, b"?", "controls"), ValueError(), attempts=1))
+    assert len(world.broker.sent) == 3
+
+
+def test_giving_up_that_never_works_is_tried_a_few_times_then_the_last_words_end_the_request():
+    world = World(*[RuntimeError("no luck")] * 3)
+    end = msgspec.structs.replace(example("ResponseFailed"), event_id="the end")
+    tried = []
+
+    async def give_up(event: Record) -> None:
+        tried.append(event)
+        raise KeyError("a mistake of ours")
+
+    asyncio.run(world.delivery.take_in(origin_at(0), world.handle, give_up, lambda _: ("responses", end)))
+    assert len(tried) == GIVE_UP_ATTEMPTS
+    assert [(topic, event.event_id) for topic, _, event in world.broker.sent[1:]] == [("responses", "the end")]
+    assert world.delivery.ended_in_letters_total == 0
+
+
+def test_a_request_whose_last_words_fail_too_ends_in_the_dead_letters_and_is_counted():
+    world = World(*[RuntimeError("no luck")] * 3)
+
+    async def give_up(event: Record) -> None:
+        raise KeyError("a mistake of ours")
+
+    wrong = example("RequestRouted")
+    asyncio.run(world.delivery.take_in(origin_at(0), world.handle, give_up, lambda _: ("responses", wrong)))
+    assert world.letter.offset == 0
+    assert world.delivery.ended_in_letters_total == 1
+    assert world.delivery.in_flight == 0
+
+
+def test_giving_up_waits_for_the_broker_however_long_it_is_away():
+    world = World(*[RuntimeError("no luck")] * 3)
+    failures: list[Exception] = [
+        ProducerSendError(),
+        KafkaTimeoutError(),
+        RequestTimedOutError(),
+        OSError(),
+        TimeoutError(),
+    ]
+    failures *= GIVE_UP_ATTEMPTS
+
+    async def give_up(event: Record) -> None:
+        if failures:
+            raise failures.pop()
+        world.given_up.append(event)
+
+    asyncio.run(world.delivery.take_in(origin_at(0), world.handle, give_up))
+    assert world.given_up == [REQUEST]
+
+
+def test_what_the_broker_will_never_take_does_not_pass():
+    assert not passes(MessageSizeTooLargeError())
+    wrapped = ProducerSendError()
+    wrapped.__cause__ = MessageSizeTooLargeError()
+    assert not passes(wrapped)
+    assert not passes(ValueError())
+
+
+@pytest.mark.parametrize("where", ["dead-lettering", "giving up", "held"])
+def test_a_stop_in_the_middle_leaves_the_event_to_be_read_again(where):
+    world = World(*[RuntimeError("no luck")] * 3, limit=Limit(most=0, share=0.0) if where == "held" else None)
+
+    async def for_ever(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    async def run() -> None:
+        if where == "dead-lettering":
+            world.delivery._outbox._send = for_ever
+        taking = asyncio.create_task(world.delivery.take_in(origin_at(0), world.handle, for_ever))
+        await settled()
+        assert not taking.done()
+        taking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await taking
+
+    asyncio.run(run())
+    assert len(world.broker.sent) == (where == "giving up")
+    assert world.delivery.in_flight == 0

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from streams.deployment import ROOT, Deployment
 from streams.errors import Code, Unconfigured
+from streams.limit import Limit
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +31,15 @@ EVERYTHING = {
     "generator_concurrency": ("16", 16),
     "commit_interval_s": ("0.5", 0.5),
     "session_timeout_s": ("30", 30.0),
+    "watch_every_s": ("1.5", 1.5),
+    "stalled_after_s": ("30", 30.0),
+    "dead_letters_most": ("5000", 5_000),
     "replication_factor": ("3", 3),
     "compress": ("true", True),
     "log_level": ("DEBUG", "DEBUG"),
+    "metrics": ("false", False),
+    "metrics_host": ("0.0.0.0", "0.0.0.0"),  # noqa: S104 - nothing listens here
+    "metrics_port": ("9464", 9464),
     "worker": ("7", "7"),
 }
 
@@ -79,6 +86,9 @@ def test_a_prefix_stands_before_every_topic():
         ("GENERATOR_CONCURRENCY", "many"),
         ("COMMIT_INTERVAL_S", "0"),
         ("SESSION_TIMEOUT_S", "5.9"),
+        ("WATCH_EVERY_S", "0"),
+        ("STALLED_AFTER_S", "0"),
+        ("DEAD_LETTERS_MOST", "-1"),
         ("REPLICATION_FACTOR", "0"),
         ("COMPRESS", "perhaps"),
     ],
@@ -132,3 +142,9 @@ def test_the_embedded_models_are_where_their_server_wrote_that_they_are(tmp_path
         Deployment(var=tmp_path).embedded_models_url()
     write(tmp_path, "models.json", json.dumps({"base_url": "http://127.0.0.1:8123/v1"}))
     assert Deployment(var=tmp_path).embedded_models_url() == "http://127.0.0.1:8123/v1"
+
+
+def test_the_limit_on_dead_letters_is_the_settings_unless_the_deployment_raises_it():
+    stated = Limit(most=7, share=0.5, window_s=9.0)
+    assert Deployment().limit(stated) == stated
+    assert Deployment(dead_letters_most=10**6).limit(stated) == Limit(most=10**6, share=0.5, window_s=9.0)

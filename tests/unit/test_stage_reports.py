@@ -22,7 +22,7 @@ class NoBroker:
     """What a stage needs of a Faust app, and a producer that keeps what is sent."""
 
     def __init__(self) -> None:
-        self.on_partitions_assigned = self
+        self.on_partitions_assigned = self.on_before_shutdown = self
         self.producer = self
         self.sent: list[StageMeasured] = []
         self.report: Callable[[], Awaitable[None]] | None = None
@@ -35,6 +35,9 @@ class NoBroker:
             self.report = report
 
         return take
+
+    def task(self, _: Any) -> None:
+        """Nothing runs beside the reports."""
 
     async def send(self, _: str, __: bytes, value: bytes, *___: Any) -> Awaitable[Any]:
         event = CODEC.decode(value)

@@ -101,7 +101,7 @@ def test_only_declared_writers_may_write():
 
 
 def test_what_a_role_reads_is_listed_in_the_order_in_which_a_request_meets_it():
-    assert [topic.name for topic in read_by("evaluator")] == ["generation", "responses", "feedback"]
+    assert [topic.name for topic in read_by("evaluator")] == ["generation", "responses", "feedback", "controls"]
     assert read_by("nobody") == ()
 
 
@@ -133,7 +133,10 @@ def test_all_events_of_a_request_have_the_same_key_whatever_the_conversation_is_
         ("controls", "OverrideSet", b"override:max_chunk_size"),
         ("controls", "RollbackOrdered", b"learning:customer_support"),
         ("controls", "LearningResumed", b"learning:customer_support"),
+        ("controls", "ResumeOrdered", b"stage:router"),
         ("metrics", "StageMeasured", b"generator"),
+        ("metrics", "StagePaused", b"router"),
+        ("metrics", "StageRestarted", b"generator"),
         ("router-dlq", "DeadLettered", b"talk-7"),
     ],
 )
