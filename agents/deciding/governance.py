@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 
 from agents.deciding.mistakes import Stated, nearest_names, refused
+from agents.deciding.service_levels import ServiceLevels
 from streams.limit import Limit
 
 EnvironmentName = Literal["production", "conservative", "experimental"]
@@ -207,6 +208,7 @@ class Operations(Stated):
         default=8, description="a whole number from 1 to 1024"
     )
     dead_letters: DeadLetters = Field(default_factory=DeadLetters, description="a mapping of most, share and window_s")
+    slo: ServiceLevels = Field(default_factory=ServiceLevels, description="a mapping of service levels")
 
 
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]

@@ -20,6 +20,7 @@ from streams.cli import (
     replaying,
     running,
     sending,
+    slo,
     sql,
     standing,
     tailing,
@@ -90,6 +91,7 @@ app.add_typer(workflows.app, name="workflow")
 app.add_typer(dead_letters.app, name="dlq")
 standing.add_to(app)
 sql.add_to(app)
+slo.add_to(app)
 doctor.add_to(app)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from agents.deciding.governance import DeadLetters, GovernanceFile, Operations, Overrides, Settings
+from agents.deciding.service_levels import ServiceLevels
 from streams.cli.verifying.checks import CHECKS
 from streams.deployment import Deployment
 from streams.errors import RESPONSE_CODES, Code
@@ -190,7 +191,7 @@ def test_every_override_is_documented():
 def test_every_setting_of_the_operation_is_documented_with_its_default():
     said = documented("Operation settings")
     assert {name: float(row[0]) for name, row in said.items()} == {
-        name: field.default for name, field in Operations.model_fields.items() if name != "dead_letters"
+        name: field.default for name, field in Operations.model_fields.items() if name not in ("dead_letters", "slo")
     }
 
 
@@ -199,6 +200,14 @@ def test_the_limit_on_dead_letters_is_documented_with_its_defaults_on_both_pages
     for page in ("configuration.md", "pauses.md"):
         found = rows(section(read(page), "The limit on dead letters"))
         assert {name: float(row[1]) for row in found for name in names(row[0])} == expected
+
+
+def test_every_service_level_is_documented_with_its_default():
+    said = documented("Service levels")
+    levels = ServiceLevels().model_dump()
+    defaults = {"budget_window_d": levels.pop("budget_window_d")}
+    defaults |= {f"{level}.{name}": value for level, stated in levels.items() for name, value in stated.items()}
+    assert {name: float(row[0]) for name, row in said.items()} == defaults
 
 
 def test_every_section_of_the_settings_file_is_mentioned():

@@ -213,6 +213,18 @@ GOLDEN: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         "SELECT stage, worker, sequence, name, value FROM stage_metrics ORDER BY name",
         [("router", "0", 4, "handled_total", 7.0), ("router", "0", 4, "in_flight", 1.0)],
     ),
+    "service_levels": (
+        """SELECT window_start, workflow, level, threshold, valid, good FROM service_levels
+        WHERE threshold IS NULL OR threshold IN (200, 0.8) ORDER BY level, window_start""",
+        [
+            (T0, "customer_support", "answered", None, 1, 1),
+            (T0 + HOUR, "customer_support", "answered", None, 1, 1),
+            (T0, "customer_support", "floor", 0.8, 1, 1),
+            (T0 + HOUR, "customer_support", "floor", 0.8, 1, 0),
+            (T0, "customer_support", "latency", 200.0, 1, 1),
+            (T0 + HOUR, "customer_support", "latency", 200.0, 1, 1),
+        ],
+    ),
     "overrides": (
         "SELECT name, value, reason FROM overrides",
         [("force_simple_agents", "true", "")],
