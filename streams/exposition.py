@@ -69,6 +69,11 @@ class Exposed(Collector):
         """Say whether the run file says so, and is this process's."""
         return run_files.ready_pid(self._run_file) == os.getpid()
 
+    def why_not(self) -> str:
+        """Say what keeps it from being ready, as far as its run file knows."""
+        said = (run_files.read_json(self._run_file) or {}).get("why_not")
+        return said if isinstance(said, str) and said else "it has not begun to consume"
+
     def describe(self) -> Iterable[Metric]:
         """Say nothing before the first scrape."""
         return []
@@ -139,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/livez":
             self._probe("live", self.server.observed.is_alive(LIVE_WITHIN_S), "the event loop does not come round")
         elif path == "/readyz":
-            self._probe("ready", self.server.exposed.is_ready(), "it does not consume; its log says why")
+            self._probe("ready", self.server.exposed.is_ready(), self.server.exposed.why_not())
         else:
             self._answer(HTTPStatus.NOT_FOUND, b"There are /metrics, /livez and /readyz.\n", "text/plain")
 

@@ -1,8 +1,8 @@
 """The service levels: what is promised, of how many, and how fast a budget may burn before somebody is called.
 
 In: nothing. Out: ``LEVELS`` and ``BURNS``, which the alert rules (infra/prometheus/rules.yaml) and whoever computes error budgets
-state alike. Keeps nothing. Cannot fail. The budget of a level is 1 - objective, over ``WINDOW_DAYS``; a burn of 1 uses it up in that
-time. An alert needs two windows (Google's SRE workbook, chapter 5): the long one shows that it matters, the short one that it
+state alike. Keeps nothing. Cannot fail. The budget of a level is 1 - objective, over ``WINDOW_DAYS``; a burn of 1 uses it up in
+that time. An alert needs two windows (Google's SRE workbook, chapter 5): the long one shows that it matters, the short one that it
 goes on.
 """
 

@@ -89,13 +89,11 @@ class OfAStage:
 
     def lag(self) -> Mapping[tuple[str, int], int]:
         """Give the events that wait by (topic, partition)."""
-        lag: Mapping[tuple[str, int], int] = getattr(self._stage, "lag", dict)()
-        return lag
+        return self._stage.lag()
 
     def paused(self) -> Iterable[str]:
         """Give the topics that are paused."""
-        paused: Iterable[str] = getattr(self._stage, "paused", tuple)()
-        return paused
+        return self._stage.paused()
 
     def is_alive(self, within_s: float) -> bool:
         """Ask the event loop for a sign, and wait for it so long."""

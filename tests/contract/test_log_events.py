@@ -43,7 +43,7 @@ def written(source: str) -> Iterator[tuple[int, str | None]]:
             case ast.Call(func=ast.Attribute(value=owner, attr=level), args=[first, *_]) if level in LEVELS:
                 if is_logger(owner):
                     yield from ((node.lineno, name) for name in names_in(first))
-            case ast.Call(func=ast.Attribute(attr="_until_done"), args=[_, first]):
+            case ast.Call(func=ast.Attribute(attr="_until_done" | "_within_attempts"), args=[_, first]):
                 yield from ((node.lineno, name) for name in names_in(first))
 
 

@@ -218,8 +218,8 @@ def test_ready_means_that_the_run_file_says_so_and_is_this_processs(tmp_path):
         path.write_text(json.dumps({"pid": os.getpid(), "ready": True}))
         assert get(f"{url}/readyz") == (200, '{"ready": true}')
         assert samples(url)["penstock_ready"][0][1] == 1.0
-        path.write_text(json.dumps({"pid": os.getpid(), "ready": False}))
-        assert get(f"{url}/readyz")[0] == 503
+        path.write_text(json.dumps({"pid": os.getpid(), "ready": False, "why_not": "the broker does not answer"}))
+        assert get(f"{url}/readyz") == (503, '{"ready": false, "reason": "the broker does not answer"}')
         assert samples(url)["penstock_ready"][0][1] == 0.0
 
 
