@@ -4,7 +4,8 @@ file.
 In: every topic that the registry has analytics read. Out: the storage, ``profile-history`` and ``profile-updates``,
 ``analytics-dlq``, ``metrics``. One round of the loop:
 
-1. read a batch; what is no event, or not of its topic, goes to the dead letters and is confirmed;
+1. read a batch; what is no event, or not of its topic, goes to the dead letters and is confirmed; where that would break the
+   limit on a topic's letters, the topic is paused at that event (streams/pausing.py) and read on when it is resumed;
 2. take the batch in: events and offsets together (``storage``);
 3. at most every half second, once the profile history is read: the learner's step, whose profiles are inserted in
    its transaction; then they are published, history first, and marked;
@@ -14,10 +15,8 @@ Keeps counters only; all else is the storage's. Fails by raising: the process en
 and it goes on from what was committed. ``stop`` ends the loop after the round at hand.
 """
 
-import json
 import os
 import threading
-from pathlib import Path
 from time import monotonic
 
 from analytics.intake import Message, Refused, read_batch
@@ -33,6 +32,7 @@ from analytics.profile_store import (
 from analytics.public import publish
 from analytics.publisher import ROLE, NotDelivered, Publisher
 from analytics.reader import Reader
+from analytics.standing import Standing, within_limit
 from analytics.storage import Storage
 from analytics.upkeep import maintain
 from schemas import Measure, StageMeasured
@@ -41,10 +41,14 @@ from streams.delivery import Clock, Origin, letter_of
 from streams.deployment import Deployment
 from streams.exported import histograms_of
 from streams.identity import event_id
+from streams.lag import Place
+from streams.limit import Limit
 from streams.logs import logger
 from streams.lookup import SchemaLookUp
 from streams.metrics import Histogram, known
+from streams.pausing import Pause, event_of
 from streams.topics import key_of
+from streams.watchdog import Watchdog
 
 STEP_EVERY_S = 0.5
 PUBLIC_EVERY_S = 1.0
@@ -54,6 +58,8 @@ PUBLIC_AT_LEAST_EVERY_S = 5.0
 """... but it is never older than this while something new was stored."""
 MAINTAIN_EVERY_S = 5.0
 REPORT_EVERY_S = 5.0
+LONGEST_S = 120.0
+"""What the watchdog grants to a part of a round: a batch, a step of the learner, the public file, the upkeep."""
 _COUNTED = (
     "batches_total",
     "ingested_total",
@@ -75,7 +81,10 @@ class AnalyticsConsumer:
         clock: Clock,
         reader: Reader,
         schemas: SchemaLookUp | None = None,
+        limit: Limit | None = None,
     ) -> None:
+        self._standing = Standing(deployment, limit or Limit(), clock)
+        self._watchdog = Watchdog(self._standing, deployment)
         self._deployment = deployment
         self._storage = storage
         self._learner = learner
@@ -95,8 +104,21 @@ class AnalyticsConsumer:
         self._due = dict.fromkeys(("step", "public", "maintain", "report"), 0.0)
 
     def totals(self) -> dict[str, float]:
-        """Give counters since the start; from any thread."""
-        return {name: float(count) for name, count in self._counts.items()}
+        """Give counters since the start, and gauges; from any thread."""
+        counts = {name: float(count) for name, count in self._counts.items()}
+        return {**counts, "since_progress_s": self._watchdog.since_progress_s}
+
+    def lag(self) -> dict[Place, int]:
+        """Give the events that wait by (topic, partition), as the broker last said; from any thread."""
+        return self._watchdog.lag
+
+    def paused(self) -> dict[str, Pause]:
+        """Give the topics that the limit on dead letters has paused, with the evidence; from any thread."""
+        return self._standing.paused()
+
+    def is_ready(self) -> bool:
+        """Say whether it really consumes; from any thread."""
+        return self._watchdog.is_ready
 
     def histograms(self) -> dict[str, Histogram]:
         """Give histograms by name; from any thread."""
@@ -105,7 +127,8 @@ class AnalyticsConsumer:
     def run(self, stop: threading.Event) -> None:
         """Consume until ``stop`` is set."""
         publisher = Publisher(self._deployment, self._codec, stop)
-        ready = False
+        self._standing.stop = stop
+        self._watchdog.start()
         try:
             self._reader.assign(self._storage.next_offsets(), stop)
             if not stop.is_set():
@@ -114,9 +137,7 @@ class AnalyticsConsumer:
                 self._history_ends = self._reader.ends("profile-history")
             while not stop.is_set():
                 self._round(publisher, stop)
-                if not ready:
-                    self._say_ready()
-                    ready = True
+                self._say_how_it_stands(publisher)
         except NotDelivered:
             if not stop.is_set():
                 raise
@@ -124,21 +145,24 @@ class AnalyticsConsumer:
             self._end(publisher)
 
     def _end(self, publisher: Publisher) -> None:
-        self._ready_file.unlink(missing_ok=True)
+        self._watchdog.stop()
         publisher.close()
         self._reader.close()
         self._storage.close()
 
     def _round(self, publisher: Publisher, stop: threading.Event) -> None:
         messages = self._reader.read(stop)
-        if messages:
-            self._take(messages, publisher)
-        if self._is_due("step", STEP_EVERY_S) and self._history_is_read():
-            self._step(publisher)
-        if self._changed and self._is_due("public", PUBLIC_EVERY_S):
-            self._replace_public()
-        if self._is_due("maintain", MAINTAIN_EVERY_S) and maintain(self._storage, self._clock()):
-            self._replace_public()
+        with self._standing.calls.within(LONGEST_S):
+            if messages:
+                self._take(messages, publisher)
+        with self._standing.calls.within(LONGEST_S):
+            if self._is_due("step", STEP_EVERY_S) and self._history_is_read():
+                self._step(publisher)
+        with self._standing.calls.within(LONGEST_S):
+            if self._changed and self._is_due("public", PUBLIC_EVERY_S):
+                self._replace_public()
+            if self._is_due("maintain", MAINTAIN_EVERY_S) and maintain(self._storage, self._clock()):
+                self._replace_public()
         if self._is_due("report", REPORT_EVERY_S):
             self._report(publisher)
         self._reader.look_again(self._storage.next_offsets())
@@ -152,7 +176,15 @@ class AnalyticsConsumer:
 
     def _take(self, messages: list[Message], publisher: Publisher) -> None:
         began = monotonic()
+        gate = self._standing.gate
+        messages = [message for message in messages if message.topic not in gate.paused]
         batch = read_batch(messages, self._codec)
+        admitted = within_limit(messages, batch, gate)
+        if len(admitted) < len(messages):
+            self._reader.pause(gate.paused)
+            if not admitted:
+                return
+            batch = read_batch(admitted, self._codec)
         if batch.refused:
             self._dead_letter(batch.refused, publisher)
         taken = self._storage.take(batch, self._clock())
@@ -163,6 +195,12 @@ class AnalyticsConsumer:
         self._counts["ingested_total"] += taken.ingested
         self._counts["repeats_total"] += taken.repeats
         self._changed = self._changed or taken.ingested > 0
+        self._standing.handled += len(admitted)
+        for order in batch.resumptions:
+            if order.role == ROLE:
+                self._reader.resume(
+                    gate.resume(order.source, ordered_by=order.ordered_by), self._storage.next_offsets()
+                )
 
     def _dead_letter(self, refused: list[Refused], publisher: Publisher) -> None:
         topic = f"{ROLE}-dlq"
@@ -184,8 +222,8 @@ class AnalyticsConsumer:
 
     def _history_is_read(self) -> bool:
         """Whether every profile that existed at the start is known, so that versions go on where they were."""
-        if self._history_ends is None:
-            return False
+        if not self._history_ends:
+            return self._history_ends is not None
         reached = self._storage.next_offsets()
         if any(reached.get(place, 0) < end for place, end in self._history_ends.items() if end > 0):
             return False
@@ -222,15 +260,22 @@ class AnalyticsConsumer:
         counts = {name: count - self._reported[name] for name, count in self._counts.items()}
         batches = counts["batches_total"]
         measures = [Measure(name=known(name), value=float(count)) for name, count in counts.items()]
+        lag = self.lag().values()
+        standing = {
+            "lag_events_sum": sum(lag),
+            "lag_events_max": max(lag, default=0),
+            "since_progress_s": self._watchdog.since_progress_s,
+            "paused_sources": len(self.paused()),
+        }
+        measures += [Measure(name=known(name), value=float(value)) for name, value in standing.items()]
         if batches:
             mean_ms = self._ingest_s * 1_000 / batches
             measures.append(Measure(name=known("ingest_ms_mean"), value=mean_ms))
-        worker = self._deployment.worker
         report = StageMeasured(
-            event_id=event_id("StageMeasured", ROLE, worker, str(self._started_us), str(self._sequence)),
+            event_id=event_id("StageMeasured", ROLE, self._worker, str(self._started_us), str(self._sequence)),
             occurred_at_us=self._clock(),
             stage=ROLE,
-            worker=worker,
+            worker=self._worker,
             sequence=self._sequence,
             measures=tuple(measures),
         )
@@ -239,20 +284,32 @@ class AnalyticsConsumer:
         self._reported = dict(self._counts)
         self._ingest_s = 0.0
 
-    @property
-    def _ready_file(self) -> Path:
-        return self._deployment.run_folder / f"worker-{ROLE}-{self._deployment.worker}.json"
+    def _say_how_it_stands(self, publisher: Publisher) -> None:
+        """Tell the watchdog how far it is, and the topic ``metrics`` what was paused or resumed."""
+        standing = self._standing
+        reached = self._storage.next_offsets()
+        standing.reached = {place: reached.get(place, 0) for place in self._reader.assigned}
+        if not self._reader.has_answered:
+            standing.not_yet = "the broker has not answered a fetch from each partition yet"
+        else:
+            standing.not_yet = "" if self._history_is_read() else "it reads the history of profiles first"
+        while standing.gate.news:
+            happened = standing.gate.news.popleft()
+            publisher.publish("metrics", event_of(happened, role=ROLE, worker=self._worker, limit=standing.gate.limit))
+            self._log.warning("paused" if isinstance(happened, Pause) else "resumed", **vars(happened))
 
-    def _say_ready(self) -> None:
-        self._ready_file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self._ready_file.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps({"pid": os.getpid(), "ready": True}), encoding="utf-8")
-        unfinished.replace(self._ready_file)
-        self._log.info("ready")
+    @property
+    def _worker(self) -> str:
+        return f"{self._deployment.worker}:{os.getpid()}"
 
 
 def open_consumer(
-    deployment: Deployment, learner: Learner, codec: Codec, clock: Clock, schemas: SchemaLookUp | None = None
+    deployment: Deployment,
+    learner: Learner,
+    codec: Codec,
+    clock: Clock,
+    schemas: SchemaLookUp | None = None,
+    limit: Limit | None = None,
 ) -> AnalyticsConsumer:
     """Put the process together: the reader, and the storage of the cluster that it reads.
 
@@ -264,4 +321,4 @@ def open_consumer(
     except BaseException:
         reader.close()
         raise
-    return AnalyticsConsumer(deployment, storage, learner, codec, clock, reader, schemas)
+    return AnalyticsConsumer(deployment, storage, learner, codec, clock, reader, schemas, limit)

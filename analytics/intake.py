@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from analytics.columns import COLUMNS, Columns, Row, bounded
-from schemas import Record
+from schemas import Record, ResumeOrdered
 from streams.codec import Codec
 from streams.errors import Code, Undecodable
 from streams.identity import event_id
@@ -71,6 +71,8 @@ class Batch:
     """Event type to its rows, with the columns ``Columns.batch_schema``."""
     refused: list[Refused] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
+    resumptions: list[ResumeOrdered] = field(default_factory=list)
+    """Operator's orders to read on what was paused, of any role."""
     profiles: list[PastProfile] = field(default_factory=list)
     next_offsets: dict[tuple[str, int], int] = field(default_factory=dict)
     """(topic, partition) to the offset that follows the batch."""
@@ -108,6 +110,10 @@ def read_batch(messages: Iterable[Message], codec: Codec) -> Batch:
         rows[name].append((message, _row(name, fields, message, key)))
         if event is not None:
             batch.orders.append(Order(message, event, key))
+        if name == "ResumeOrdered":
+            order = codec.decode(message.value)
+            if isinstance(order, ResumeOrdered):
+                batch.resumptions.append(order)
         if name == "ProfileUpdated" and message.value is not None:
             batch.profiles.append(_past_profile(fields, message.value))
     for name, found in rows.items():

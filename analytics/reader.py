@@ -1,13 +1,14 @@
 """Reads the topics of analytics from offsets that the storage keeps: no consumer group decides anything.
 
-In: the deployment and the offsets to begin at. Out: batches of messages. Keeps the assignment; partitions that are
-added later are found within ``LOOK_AGAIN_S``. What an offset names may have expired: reading then goes on at the
-earliest. Fails with ``KafkaException`` on an error that waiting does not cure, with ``Unconfigured`` when the
-broker does not answer at the start.
+In: the deployment and the offsets to begin at. Out: batches of messages. Keeps the assignment, which partitions have
+answered, and which topics are paused; partitions that are added later are found within ``LOOK_AGAIN_S``.
+What an offset names may have expired: reading then goes on at the earliest. Fails with ``KafkaException`` on an error
+that waiting does not cure, with ``Unconfigured`` when the broker does not answer at the start.
 """
 
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from confluent_kafka import (
@@ -60,6 +61,7 @@ class Reader:
                 "group.id": f"{deployment.topic_prefix}penstock-analytics",
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
                 "queued.max.messages.kbytes": 65_536,
                 "fetch.message.max.bytes": LETTER_BYTES,
@@ -68,7 +70,44 @@ class Reader:
             }
         )
         self._assigned: set[Place] = set()
+        self._answered: set[Place] = set()
+        self._paused: set[str] = set()
         self._looked_at = 0.0
+
+    @property
+    def assigned(self) -> frozenset[Place]:
+        """What is read."""
+        return frozenset(self._assigned)
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether the broker has answered a fetch from every partition: with a message, or that there is none."""
+        return self._assigned <= self._answered
+
+    def pause(self, topics: Iterable[str]) -> None:
+        """Fetch no more of these topics; what was fetched already may still be read once."""
+        self._paused |= set(topics)
+        self._hold()
+
+    def resume(self, topics: Iterable[str], next_offsets: dict[Place, int]) -> None:
+        """Read these topics on from where the storage stopped."""
+        resumed = self._spots(set(topics), next_offsets)
+        self._paused -= set(topics)
+        for spot in resumed:
+            self._consumer.seek(spot)
+        self._consumer.resume(resumed)
+
+    def _hold(self) -> None:
+        if self._paused:
+            self._consumer.pause(self._spots(self._paused, {}))
+
+    def _spots(self, topics: set[str], next_offsets: dict[Place, int]) -> list[TopicPartition]:
+        full = {short: name for name, short in self._names.items()}
+        return [
+            TopicPartition(full[place[0]], place[1], next_offsets.get(place, OFFSET_BEGINNING))
+            for place in sorted(self._assigned)
+            if place[0] in topics
+        ]
 
     def cluster(self) -> str:
         """Give the id of the broker's cluster."""
@@ -135,9 +174,10 @@ class Reader:
                 break
             for raw in came:
                 if raw.error() is not None:
-                    self._judge(raw.error())
+                    self._judge(raw)
                     continue
                 message = self._message(raw)
+                self._answered.add((message.topic, message.partition))
                 messages.append(message)
                 bytes_read += len(message.value or b"")
         return messages
@@ -166,17 +206,16 @@ class Reader:
         }
 
     def _assign(self, places: set[Place], next_offsets: dict[Place, int]) -> None:
-        full = {short: name for name, short in self._names.items()}
-        self._consumer.assign(
-            [
-                TopicPartition(full[place[0]], place[1], next_offsets.get(place, OFFSET_BEGINNING))
-                for place in sorted(places)
-            ]
-        )
         self._assigned = places
+        self._consumer.assign(self._spots({topic for topic, _ in places}, next_offsets))
+        self._hold()
         self._looked_at = time.monotonic()
 
-    def _judge(self, error: Any) -> None:
+    def _judge(self, raw: Any) -> None:
+        error = raw.error()
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's public constants begin so
+            self._answered.add((self._names[raw.topic()], raw.partition()))
+            return
         if not error.retriable() and error.code() not in _CURED_BY_WAITING:
             raise KafkaException(error)
         self._log.warning("broker_error", error=str(error))

@@ -33,4 +33,4 @@ def build_analytics(
         workflows=workflows,
         codec=codec,
     )
-    return open_consumer(deployment, learner, codec, clock, schemas)
+    return open_consumer(deployment, learner, codec, clock, schemas, governance.operations.dead_letters.limit)

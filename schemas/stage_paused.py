@@ -24,7 +24,7 @@ class StagePaused(Record, frozen=True, kw_only=True):
     """The limit in share: more than ``most`` are let through while they are at most this share of all events."""
     code: str
     """Why the held event would have been dead-lettered, from the closed catalogue of error codes."""
-    partition: int
-    """Where the held event is."""
-    offset: int
-    """Where the held event is."""
+    held_partition: int
+    """Where the held event is in the source."""
+    held_offset: int
+    """Where the held event is in the source."""

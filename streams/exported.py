@@ -46,6 +46,7 @@ REPORTED_ONLY: Final[dict[str, str]] = {
 
 _ROLES: Final[dict[str, tuple[str, ...]]] = {
     "dead_lettered_total": (*STAGED, "analytics"),
+    "since_progress_s": (*STAGED, "analytics"),
     "repeats_total": ("generator", "evaluator", "analytics"),
     "profile_stale_total": ("router",),
     "profile_version_max": ("router",),
@@ -91,7 +92,9 @@ _OWN: Final = {
     "lag_events": _own(
         "gauge", "events that wait in a partition of the worker", *STAGED, "analytics", labels=("topic", "partition")
     ),
-    "paused": _own("gauge", "1 for a topic that the limit on dead letters has paused", *STAGED, labels=("topic",)),
+    "paused": _own(
+        "gauge", "1 for a topic that the limit on dead letters has paused", *STAGED, "analytics", labels=("topic",)
+    ),
     "handling_seconds": _own("histogram", "time to handle an event, all attempts together", *STAGED, bounds=FAST_S),
     "response_seconds": _own(
         "histogram", "time from a request to its terminal response", "router", "generator", bounds=WAIT_S

@@ -22,6 +22,12 @@ class Consumer(Protocol):
     def histograms(self) -> Mapping[str, Histogram]:
         """Give histograms by name."""
 
+    def lag(self) -> Mapping[tuple[str, int], int]:
+        """Give the events that wait by (topic, partition)."""
+
+    def paused(self) -> Iterable[str]:
+        """Give the topics that are paused."""
+
 
 class OfTheModels:
     """The model server: its process, and whether it serves."""
@@ -65,6 +71,14 @@ class OfAnalytics(OfTheModels):
     def histograms(self) -> Mapping[str, Histogram]:
         """Give histograms by name."""
         return self._consumer.histograms()
+
+    def lag(self) -> Mapping[tuple[str, int], int]:
+        """Give the events that wait by (topic, partition)."""
+        return self._consumer.lag()
+
+    def paused(self) -> Iterable[str]:
+        """Give the topics that are paused."""
+        return self._consumer.paused()
 
 
 class OfAStage:

@@ -135,6 +135,6 @@ def event_of(happened: Pause | Resumption, *, role: str, worker: str, limit: Lim
         most=limit.most,
         share=limit.share,
         code=happened.code,
-        partition=happened.partition,
-        offset=happened.offset,
+        held_partition=happened.partition,
+        held_offset=happened.offset,
     )

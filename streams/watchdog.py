@@ -124,7 +124,7 @@ class Watchdog:
         """Watch no longer, and take back that the worker is ready."""
         self._stopping.set()
         if self._thread is not None:
-            self._thread.join(timeout=3 * _PUBLISH_S)
+            self._thread.join(timeout=0.5)  # it may be asking a broker that is away
         self.run_file.unlink(missing_ok=True)
 
     def look(self) -> None:

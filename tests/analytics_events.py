@@ -226,6 +226,7 @@ TOPIC_OF = {
     "ProfileUpdated": "profile-history",
     "OverrideSet": "controls",
     "RollbackOrdered": "controls",
+    "ResumeOrdered": "controls",
     "LearningResumed": "controls",
 }
 

@@ -96,9 +96,7 @@ def _(event: StageMeasured) -> str:
 @gist.register
 def _(event: StagePaused) -> str:
     counted = f"{event.letters} dead letters beside {event.handled} handled within {event.window_s:g} s"
-    return (
-        f"{event.stage} {event.worker} holds {event.source} {event.partition}:{event.offset} ({event.code}): {counted}"
-    )
+    return f"{event.stage} {event.worker} holds {event.source} {event.held_partition}:{event.held_offset} ({event.code}): {counted}"
 
 
 @gist.register

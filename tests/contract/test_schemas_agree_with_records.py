@@ -14,6 +14,7 @@ import fastavro
 import msgspec
 import pytest
 
+from analytics.columns import COLUMNS
 from schemas import EVENTS
 from schemas.generate import FOLDER, avro_schema, main, rendered, snake
 from schemas.record import Record
@@ -180,3 +181,8 @@ class Doubtful(Record, frozen=True, kw_only=True):
 def test_a_type_without_an_avro_type_is_refused_with_the_fields_name():
     with pytest.raises(TypeError, match=r"Doubtful\.worth"):
         avro_schema(Doubtful)
+
+
+def test_no_event_has_a_field_that_is_called_as_a_column_of_its_place_in_the_log():
+    stored = {name: columns.schema.names for name, columns in COLUMNS.items()}
+    assert {name: names for name, names in stored.items() if len(set(names)) < len(names)} == {}

@@ -17,11 +17,20 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 from analytics.query import rows
 from infra.broker import RunningBroker
-from schemas import DeadLettered, ProfileUpdated, Record, RequestRouted, RollbackOrdered
+from schemas import (
+    DeadLettered,
+    ProfileUpdated,
+    Record,
+    RequestRouted,
+    ResumeOrdered,
+    RollbackOrdered,
+    StageMeasured,
+)
 from streams.admin import create_topics
 from streams.deployment import Deployment
 from streams.identity import event_id
-from streams.topics import key_of
+from streams.run_files import ready_pid
+from streams.topics import TOPICS, key_of
 from tests.analytics_events import CODEC, T0_US, TOPIC_OF, story
 from tests.waiting import eventually
 
@@ -163,8 +172,8 @@ def test_kill_9_during_ingestion_neither_loses_nor_repeats_and_readers_read_all_
 def test_it_says_when_it_is_ready_dead_letters_what_is_no_event_and_reports(deployment: Deployment, process: Process):
     running = process.start()
     ready = deployment.run_folder / "worker-analytics-0.json"
-    eventually(ready.exists, 60)
-    assert json.loads(ready.read_text()) == {"pid": running.pid, "ready": True}
+    eventually(lambda: ready_pid(ready) == running.pid, 60)
+    assert json.loads(ready.read_text())["partitions"] > len(TOPICS)
     wrong = CODEC.encode(story("x")[1])
     publish(deployment, story("one"), {"requests": [b"no event"], "rewards": [wrong]})
     letters = read_all(deployment, "analytics-dlq", 2)
@@ -215,3 +224,46 @@ def test_an_order_is_answered_once_and_versions_go_on_after_the_private_file_was
     assert [p.version for p in history if isinstance(p, ProfileUpdated)] == [1, 2, 3]
     assert [p.version for p in newest if isinstance(p, ProfileUpdated)] == [1, 2, 3]
     assert process.kill(signal.SIGTERM) == 0
+
+
+def test_a_topic_of_rubbish_is_paused_before_all_of_it_is_in_the_dead_letters_and_read_on_when_it_is_resumed(
+    deployment: Deployment, process: Process
+):
+    os.environ["PENSTOCK_DEAD_LETTERS_MOST"] = "10"
+    try:
+        process = Process(deployment)
+        running = process.start()
+    finally:
+        del os.environ["PENSTOCK_DEAD_LETTERS_MOST"]
+    ready = deployment.run_folder / "worker-analytics-0.json"
+    try:
+        eventually(lambda: ready_pid(ready) == running.pid, 60)
+        publish(deployment, [], {"feedback": [b"no event %d" % n for n in range(25)]})
+        publish(deployment, story("one"))
+        eventually(lambda: json.loads(ready.read_text())["paused"] == ["feedback"], 30)
+        assert ready_pid(ready) is None
+        assert len(read_all(deployment, "analytics-dlq", 10)) == 10
+        eventually(
+            lambda: stored(deployment, "SELECT count(*) FROM requests") == [(1,)], 30, describe="the other topics"
+        )
+        for resumed in (1, 2):
+            publish(deployment, [resume_order(resumed)])
+            letters = min(25, 10 * (resumed + 1))
+            assert len(read_all(deployment, "analytics-dlq", letters)) == letters
+        eventually(lambda: ready_pid(ready) == running.pid, 30, describe="a consumer that is ready again")
+        assert process.kill(signal.SIGTERM) == 0
+    finally:
+        if process.running is not None:
+            process.kill()
+    metrics = read_all(deployment, "metrics", 4)
+    told = [type(event).__name__ for event in metrics if not isinstance(event, StageMeasured)]
+    assert told == ["StagePaused", "StageResumed", "StagePaused", "StageResumed"]
+
+
+def resume_order(number: int) -> ResumeOrdered:
+    return ResumeOrdered(
+        event_id=event_id("ResumeOrdered", str(number)),
+        occurred_at_us=T0_US,
+        subject="stage:analytics",
+        role="analytics",
+    )

@@ -165,7 +165,13 @@ def test_a_pause_and_its_end_are_told_as_events_of_their_own():
     paused, resumed = (event_of(each, role="router", worker="0:1", limit=world.gate.limit) for each in world.gate.news)
     assert isinstance(paused, StagePaused)
     assert (paused.source, paused.letters, paused.handled, paused.code) == ("requests", 2, 0, "handler_failed")
-    assert (paused.most, paused.share, paused.window_s, paused.partition, paused.offset) == (2, 0.5, 60.0, 1, 7)
+    assert (paused.most, paused.share, paused.window_s, paused.held_partition, paused.held_offset) == (
+        2,
+        0.5,
+        60.0,
+        1,
+        7,
+    )
     assert isinstance(resumed, StageResumed)
     assert (resumed.source, resumed.paused_s, resumed.ordered_by) == ("requests", 1.5, "operator")
     assert paused.event_id != resumed.event_id

@@ -283,7 +283,15 @@ def test_analytics_gives_what_its_consumer_counted():
         def histograms(self) -> dict[str, Histogram]:
             return {}
 
-    assert OfAnalytics(Consumer()).totals() == {"ingested_total": 5.0}
+        def lag(self) -> dict[tuple[str, int], int]:
+            return {("requests", 0): 3}
+
+        def paused(self) -> tuple[str, ...]:
+            return ("feedback",)
+
+    analytics = OfAnalytics(Consumer())
+    assert analytics.totals() == {"ingested_total": 5.0}
+    assert (analytics.lag(), analytics.paused()) == ({("requests", 0): 3}, ("feedback",))
 
 
 # ------------------------------------------------------------------------------------------------------------ targets
