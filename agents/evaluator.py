@@ -18,7 +18,6 @@ from typing import Any
 import msgspec
 from faust.types import AppT
 
-from agents.deciding.governance import Overrides, StatedSettings
 from agents.encoding.encoder import Encoder
 from agents.joining import Requests, Times, Turns, WaitingRoom
 from agents.judging.automatic import Material, Scores, score
@@ -311,8 +310,7 @@ def build_evaluator(deployment: Deployment, encoder: Encoder, *, app: AppT | Non
     operations = settings.operations
     partitions = operations.partitions
     stage = Stage("evaluator", deployment, partitions=partitions, app=app, limit=operations.dead_letters.limit)
-    floor = settings.effective(deployment.environment, StatedSettings(), Overrides()).settings.quality_floor
-    stage.published.quality_floor = floor.value if floor.kind == "absolute" else None
+    stage.published.quality_floor = operations.slo.floor.quality
     ownership = Ownership(stage.app, deployment.topic("responses"))
     responses = GroupProgress(deployment.bootstrap(), group_of("evaluator", deployment), deployment.topic("responses"))
     times = Times(

@@ -34,7 +34,7 @@ class Count(Protocol):
 
 
 class Published:
-    """Reads what was published. ``quality_floor`` None: there is no absolute one."""
+    """Reads what was published. ``quality_floor`` is what the service level promises; None: nothing."""
 
     def __init__(self, count: Count, histograms: Mapping[str, Histogram]) -> None:
         self.quality_floor: float | None = None

@@ -44,7 +44,7 @@ METRICS: dict[str, str] = {
     "cost_usd_total": "what model calls cost, in US dollars",
     "input_tokens_total": "tokens of prompts",
     "output_tokens_total": "tokens of answers",
-    "rewards_below_floor_total": "rewards below the quality floor of the settings' defaults, where that is an absolute one",
+    "rewards_below_floor_total": "rewards below what the service level `floor` promises",
     "profile_published_timestamp_s": "when the newest profile held was published, in seconds since 1970",
 }
 """Name to meaning."""

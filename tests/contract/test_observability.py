@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
+from agents.deciding.service_levels import DAY_S, HOUR_S, LATENCY_BOUNDS_MS, burn_limit
+from agents.loading.reading import load_settings
+from streams.deployment import Deployment
 from streams.exported import ALL, COMMON, EXPORTED
-from streams.levels import BURNS, LATENCY_S, LEVELS, Burn
 from streams.log_events import LOG_EVENTS
+from streams.measuring import OF_THE_CALLER
 from streams.spans import ATTRIBUTES, SPANS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +25,18 @@ RULES = ROOT / "infra" / "prometheus" / "rules.yaml"
 TESTS = ROOT / "infra" / "prometheus" / "rules_test.yaml"
 PAGE = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+PROMISED = load_settings(Deployment().settings).operations.slo
+SERIES = {
+    "answered": "penstock:unanswered:ratio",
+    "latency": "penstock:slow:ratio",
+    "floor": "penstock:below_floor:ratio",
+}
+"""The recorded share of what broke a promise, by service level."""
+BURNS = {
+    "page": [("1h", "5m", HOUR_S), ("6h", "30m", 6 * HOUR_S)],
+    "ticket": [("1d", "2h", DAY_S), ("3d", "6h", 3 * DAY_S)],
+}
+"""A long window, the short one beside it, and the long one in seconds, by severity."""
 
 
 def rules() -> list[dict[str, Any]]:
@@ -70,13 +85,6 @@ def test_every_span_attribute_and_log_event_is_documented_as_the_catalogue_has_i
     assert {name: cells[0].strip() for name, cells in table("Logs", "event").items()} == LOG_EVENTS
 
 
-def test_every_service_level_is_documented_with_its_objective():
-    documented = table("Service levels", "level")
-    assert {name: cells[0] for name, cells in documented.items()} == {
-        name: f"{level.objective * 100:g} %" for name, level in LEVELS.items()
-    }
-
-
 def test_every_alert_is_documented_with_its_severity_and_what_to_do():
     documented = table("Alerts", "alert")
     assert {name: cells[0] for name, cells in documented.items()} == {
@@ -104,33 +112,37 @@ def test_a_metric_that_nobody_exports_would_be_found():
 def test_every_recorded_series_of_the_rules_is_recorded():
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     used = {name for rule in rules() for name in re.findall(r"penstock:[\w:]+", str(rule["expr"]))}
-    assert recorded == {f"{level.bad_ratio}_rate{window}" for level in LEVELS.values() for window in WINDOWS}
+    assert recorded == {f"{series}_rate{window}" for series in SERIES.values() for window in WINDOWS}
     assert used <= recorded
 
 
-def condition(ratio: str, burn: Burn, budget: float) -> str:
-    limit = f"{burn.factor * budget:.4f}".rstrip("0").rstrip(".")
-    return f"({ratio}_rate{burn.long} > {limit} and {ratio}_rate{burn.short} > {limit})"
+@pytest.mark.parametrize("level", SERIES)
+@pytest.mark.parametrize("severity", BURNS)
+def test_the_alerts_of_a_service_level_fire_where_penstock_slo_says_that_its_budget_burns(level, severity):
+    budget = 1 - PROMISED.objective(level)
+    conditions = []
+    for long, short, window_s in BURNS[severity]:
+        limit = burn_limit(window_s, PROMISED.budget_window_d * DAY_S) * budget
+        if limit < 1:  # more than all cannot be bad
+            stated = f"{limit:.4f}".rstrip("0").rstrip(".")
+            series = SERIES[level]
+            conditions.append(f"({series}_rate{long} > {stated} and {series}_rate{short} > {stated})")
+    found = [rule for rule in alerts().values() if rule["labels"].get("level") == level]
+    found = [rule for rule in found if rule["labels"]["severity"] == severity]
+    expected = [" or ".join(conditions)] if conditions else []
+    assert [" ".join(rule["expr"].split()) for rule in found] == expected
 
 
-@pytest.mark.parametrize("name", LEVELS)
-@pytest.mark.parametrize("severity", ["page", "ticket"])
-def test_the_alerts_of_a_level_burn_as_fast_as_the_catalogue_says(name, severity):
-    level = LEVELS[name]
-    possible = [burn for burn in BURNS if burn.severity == severity and burn.factor * level.budget < 1]
-    found = [
-        rule
-        for rule in alerts().values()
-        if rule["labels"].get("level") == name and rule["labels"]["severity"] == severity
-    ]
-    expected = " or ".join(condition(level.bad_ratio, burn, level.budget) for burn in possible)
-    assert [" ".join(rule["expr"].split()) for rule in found] == ([expected] if possible else [])
+def test_every_latency_that_may_be_promised_is_a_bound_of_the_histogram_and_the_rules_use_the_promised_one():
+    assert {bound_ms / 1_000 for bound_ms in LATENCY_BOUNDS_MS} <= set(EXPORTED["penstock_response_seconds"].bounds)
+    used = set(re.findall(r'\ble="([^"]+)"', " ".join(str(rule["expr"]) for rule in rules())))
+    assert used == {str(PROMISED.latency.threshold_ms / 1_000)}
 
 
-def test_the_bound_of_the_latency_level_is_a_bound_of_the_histogram():
-    assert LATENCY_S in EXPORTED["penstock_response_seconds"].bounds
-    assert f'le="{LATENCY_S}"' in RULES.read_text(encoding="utf-8")
-    assert f"{LATENCY_S:g} s" in LEVELS["latency"].means
+def test_the_view_and_the_metrics_agree_on_what_the_caller_did_wrong():
+    view = (ROOT / "analytics" / "views" / "15_service_levels.sql").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"response_code NOT IN \(([^)]*)\)", view)
+    assert set(re.findall(r"'(\w+)'", listed)) == {str(code) for code in OF_THE_CALLER}
 
 
 def test_every_alert_is_shown_a_case_in_which_it_fires_and_one_in_which_it_does_not():
