@@ -58,6 +58,7 @@ _PRIMITIVES = {
     bytes: pa.binary(),
 }
 _MOMENTS = ("occurred_at_us", "requested_at_us", "deadline_at_us")
+_STORED_MOMENTS = (*_MOMENTS, "logged_at_us")
 _OF_REQUEST = ("tenant", "conversation_id", "request_id", "workflow", "priority", "sensitivity")
 _NOT_OF_PLAN = ("prompt", "asked_at_us")
 _PLAN_FIELDS = tuple(name for name in Plan.__struct_fields__ if name not in _NOT_OF_PLAN)
@@ -120,7 +121,10 @@ def _named(record: type[msgspec.Struct]) -> list[tuple[str, pa.Field]]:
 
 @dataclass(frozen=True)
 class Columns:
-    """How one event type is stored: ``schema`` of its segments, and ``row`` from its decoded fields."""
+    """How one event type is stored: ``schema`` of its rows, ``stored`` of its segments, and ``row`` from its decoded fields.
+
+    A segment holds moments as timestamps without ``_us``, for their smallest and largest values let a query pass over files.
+    """
 
     event: str
     schema: pa.Schema
@@ -128,9 +132,22 @@ class Columns:
     has_request: bool
 
     @property
+    def stored(self) -> pa.Schema:
+        """The columns of a segment."""
+        return pa.schema([_stored(field) for field in self.schema])
+
+    @property
     def name(self) -> str:
         """A name of this set of columns: 12 hexadecimal digits of its text."""
-        return blake2b(str(self.schema).encode(), digest_size=6).hexdigest()
+        return blake2b(str(self.stored).encode(), digest_size=6).hexdigest()
+
+    def to_store(self, table: pa.Table) -> pa.Table:
+        """Give a batch's table as a segment holds it."""
+        kept = table.select(self.schema.names)
+        return pa.table(
+            [kept[name].cast(field.type) for name, field in zip(self.schema.names, self.stored, strict=True)],
+            self.stored,
+        )
 
     @property
     def batch_schema(self) -> pa.Schema:
@@ -141,6 +158,12 @@ class Columns:
     def table(self, rows: Sequence[Row]) -> pa.Table:
         """Give the batch's table of rows that ``row`` made and that have origin and keys."""
         return pa.Table.from_pylist(list(rows), schema=self.batch_schema)
+
+
+def _stored(field: pa.Field) -> pa.Field:
+    if field.name in _STORED_MOMENTS:
+        return pa.field(field.name.removesuffix("_us"), pa.timestamp("us"))
+    return field
 
 
 def bounded(row: Row) -> Row:

@@ -1,10 +1,9 @@
 """The learner: outcomes in, profile versions out.
 
-In: the tables ``evidence_count`` and, for a scope that is due only, ``outcome`` inside the consumer's transaction;
-the operator's orders, the offsets. Out: ``ProfileUpdated`` for each scope that has new evidence, and for each
-rollback ordered. Keeps nothing that a restart could lose: versions and holds are in the private file; the evidence
-of the newest profiles is remembered, so that a step without news reads two small tables. Fails with nothing of its
-own.
+In: the table ``evidence_sums`` inside the consumer's transaction; the operator's orders, the offsets. Out:
+``ProfileUpdated`` for each scope that has new evidence, and for each rollback ordered. Keeps nothing that a restart
+could lose: versions and holds are in the private file; the evidence of the newest profiles is remembered, so that a
+step without news reads two small tables. Fails with nothing of its own.
 
 A profile is a function of the log up to its watermark and of its parent: sums are of whole numbers (so their order
 does not matter), its time is the last reward's. It is due when ``NEW_REWARDS`` rewards came and ``LEAST_SECONDS``
@@ -23,7 +22,7 @@ from agents.deciding.planning import scope_of
 from agents.deciding.prior import BANDS
 from agents.deciding.workflow import Workflow
 from analytics.beliefs import Cell, Sums, learn
-from analytics.outcomes import EVIDENCE
+from analytics.sums import COST_UNITS, LATENCY_UNITS, REWARD_UNITS
 from analytics.takeover import InForce, reconsider
 from schemas import Belief, Evidence, Optimization, ProfileUpdated, Record, RollbackOrdered
 from streams.codec import Codec
@@ -35,26 +34,11 @@ NEW_REWARDS = 20
 LEAST_SECONDS = 2.0
 MOST_SECONDS = 30.0
 MAX_PROFILE_BYTES = 256 * 1024
-_REWARD_UNITS = 1_000_000
-_COST_UNITS = 1_000_000_000_000
-_LATENCY_UNITS = 1_000
-
-_SUMS = f"""
-SELECT content_type, band, strategy,
-       count(*) AS requests,
-       count(*) FILTER (WHERE rated) AS rated,
-       sum(CAST(round(reward * {_REWARD_UNITS}) AS BIGINT)) AS reward_sum,
-       sum(CAST(round(reward * reward * {_REWARD_UNITS}) AS BIGINT)) AS reward_square_sum,
-       sum(CAST(round(cost_usd * {_COST_UNITS}) AS BIGINT)) AS cost_sum,
-       sum(CAST(round(latency_ms * {_LATENCY_UNITS}) AS BIGINT)) AS latency_sum,
-       max(rewarded_at_us) AS last_us
-FROM outcome
-WHERE scope = ? AND {EVIDENCE}
-GROUP BY content_type, band, strategy
-ORDER BY content_type, band, strategy
-"""  # noqa: S608 - whole numbers and a condition of ours
-
-_COUNTS = "SELECT scope, requests, rated FROM evidence_count ORDER BY scope"
+_SUMS = """
+SELECT content_type, band, strategy, requests, rated, reward_units, reward_square_units, cost_units, latency_units, last_us
+FROM evidence_sums WHERE scope = ? ORDER BY content_type, band, strategy
+"""
+_COUNTS = "SELECT scope, sum(requests)::BIGINT, sum(rated)::BIGINT FROM evidence_sums GROUP BY scope ORDER BY scope"
 
 
 class ProfileLearner:
@@ -149,10 +133,10 @@ class ProfileLearner:
             seen[content_type, band, strategy] = Sums(
                 requests=requests,
                 rated=rated,
-                reward_sum=reward / _REWARD_UNITS,
-                reward_square_sum=square / _REWARD_UNITS,
-                cost_usd_sum=cost / _COST_UNITS,
-                latency_ms_sum=latency / _LATENCY_UNITS,
+                reward_sum=reward / REWARD_UNITS,
+                reward_square_sum=square / REWARD_UNITS,
+                cost_usd_sum=cost / COST_UNITS,
+                latency_ms_sum=latency / LATENCY_UNITS,
             )
             last_us = max(last_us, at_us or 0)
         return seen, last_us

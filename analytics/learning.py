@@ -28,7 +28,7 @@ class Learner(Protocol):
         """Give the profiles that are due, each scope's versions ascending.
 
         ``connection`` is in a transaction that the caller ends: never begin, commit or roll back. Read ``outcome``,
-        ``evidence_count``, ``profile`` and ``held_scope``; write nothing into them, for the consumer inserts the
+        ``evidence_sums``, ``profile`` and ``held_scope``; write nothing into them, for the consumer inserts the
         returned profiles in this same transaction and publishes them after it. ``watermark`` is ``topic/partition`` to
         the next offset. ``controls`` are ``RollbackOrdered`` and ``LearningResumed`` in log order; each is handed over
         exactly once, unless the transaction fails. ``held_scope`` already reflects them.

@@ -17,11 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analytics.columns import COLUMNS, KEYS, TEXT_COLUMNS
+from analytics.columns import COLUMNS, TEXT_COLUMNS
 from schemas.generate import snake
 
 SEGMENTS = "segments"
 _UNFINISHED = ".unfinished"
+ROW_GROUP = 20_480
+"""Rows that are read or passed over together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def write_segment(folder: Path, event: str, table: pa.Table) -> Segment:
     The name tells the first partition with its offsets, how many other partitions there are, and a hash of all of them.
     """
     columns = COLUMNS[event]
-    kept = table.drop_columns([key for key in KEYS if key in table.column_names])
+    kept = columns.to_store(table)
     ranges = _offset_ranges(kept)
     _, partition, first, last = ranges[0]
     stem = f"{partition}.{first}-{last}+{len(ranges) - 1}.{_name([*ranges, columns.name])}"
@@ -95,8 +97,8 @@ def write_segment(folder: Path, event: str, table: pa.Table) -> Segment:
     target = folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_suffix(_UNFINISHED)
-    pq.write_table(kept, unfinished, compression="zstd")
-    logged = pc.min_max(kept["logged_at_us"]).as_py()
+    pq.write_table(kept, unfinished, compression="zstd", row_group_size=ROW_GROUP)
+    logged = pc.min_max(table["logged_at_us"]).as_py()
     return Segment(
         path=path,
         event=event,
@@ -113,7 +115,7 @@ def write_segment(folder: Path, event: str, table: pa.Table) -> Segment:
 def merge_segments(
     connection: duckdb.DuckDBPyConnection, folder: Path, merged: Sequence[Segment], *, forget_text: bool = False
 ) -> Segment:
-    """Write one segment with the events of ``merged`` (one event type, the same columns), in their order.
+    """Write one segment with the events of ``merged`` (one event type, the same columns), the newest first.
 
     ``forget_text`` leaves the columns with text empty.
     """
@@ -127,7 +129,8 @@ def merge_segments(
         f" REPLACE ({', '.join(f'CASE WHEN false THEN {name} END AS {name}' for name in emptied)})" if emptied else ""
     )
     source = path_list(folder, [s.path for s in merged])
-    copy_to_parquet(connection, f"SELECT *{replaced} FROM read_parquet({source})", unfinished)  # noqa: S608 - paths are ours, quoted
+    newest_first = " ORDER BY occurred_at DESC" if first.columns == COLUMNS[first.event].name else ""
+    copy_to_parquet(connection, f"SELECT *{replaced} FROM read_parquet({source}){newest_first}", unfinished)  # noqa: S608 - paths are ours, quoted
     return Segment(
         path=path,
         event=first.event,
@@ -143,7 +146,8 @@ def merge_segments(
 
 def copy_to_parquet(connection: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:
     """Write the rows of a query to a file."""
-    connection.execute(f"COPY ({select}) TO {_quoted(str(target))} (FORMAT parquet, COMPRESSION zstd)")
+    options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP}, DICTIONARY_SIZE_LIMIT {ROW_GROUP}"
+    connection.execute(f"COPY ({select}) TO {_quoted(str(target))} ({options})")
 
 
 def remove_unlisted(folder: Path, subfolder: str, listed: set[str]) -> list[str]:

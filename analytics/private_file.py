@@ -5,11 +5,12 @@ is open. Fails with ``Unconfigured``: another process has the file (its pid is n
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from analytics.migrating import FOLDER, migrate
 from streams.errors import Unconfigured
@@ -62,3 +63,17 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         connection.rollback()
         raise
     connection.commit()
+
+
+@contextmanager
+def registered(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> Iterator[None]:
+    """Let SQL read Arrow tables by name inside."""
+    names = []
+    try:
+        for name, table in tables.items():
+            connection.register(name, table)
+            names.append(name)
+        yield
+    finally:
+        for name in names:
+            connection.unregister(name)

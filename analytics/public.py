@@ -1,7 +1,8 @@
 """The public file: a DuckDB file that holds only views, replaced as a whole, for any number of readers.
 
-In: the storage. Out: ``penstock.duckdb`` with the views of ``views/*.sql``, over segments and over two exports of
-the private file: the outcomes, one Parquet file an hour (only hours that changed are written again), and the sums.
+In: the storage. Out: ``penstock.duckdb`` with the views of ``views/*.sql``, over segments and over exports of the
+private file, of which only parts that changed are written again: the outcomes, a Parquet file for each slice of 20,000
+requests; the sums by hour, one for each day; how many requests took how long; plans that do not hold.
 The new file is built in a folder beside and takes the old one's place by a rename, so that who has the old one open
 keeps what it saw, and who opens it next sees the new. Files that the old one names are deleted after a grace
 (``upkeep``). Keeps nothing else. A failure leaves the old public file in place and is raised.
@@ -20,98 +21,124 @@ from analytics.columns import COLUMNS
 from analytics.parquet_files import copy_to_parquet, path_list, put_in_place, sync_folder
 from analytics.private_file import transaction
 from analytics.storage import EXPORTS, Storage
+from analytics.sums import COST_UNITS, DAY_US, LATENCY_UNITS, REWARD_UNITS
 from schemas.generate import snake
 
 NAME = "penstock.duckdb"
 VIEWS = Path(__file__).parent / "views"
 _BUILDING = "building"
 _EVENTS = "events"
-_NOT_PUBLIC = ("request_key",)
+
+
+_SUM_COLUMNS = f"""
+    make_timestamp(window_start_us) AS window_start, workflow, tenant, content_type, band, strategy,
+    {", ".join(f"{name}::BIGINT AS {name}" for name in ("requests", "answered", "failed", "rewarded", "rated", "fallbacks"))},
+    reward_units / {REWARD_UNITS}.0 AS reward_sum,
+    reward_square_units / {REWARD_UNITS}.0 AS reward_square_sum,
+    cost_units / {COST_UNITS}.0 AS cost_usd_sum,
+    latency_units / {LATENCY_UNITS}.0 AS latency_ms_sum,
+    latency_ms_max
+"""
+_MOMENTS = ("requested_at", "routed_at", "responded_at", "rewarded_at", "window_start")
+_OUTCOME = f"""
+    SELECT o.* EXCLUDE (request_key, slice, rewarded_strategy, {", ".join(f"{moment}_us" for moment in _MOMENTS)}),
+        {", ".join(f"make_timestamp(o.{moment}_us) AS {moment}" for moment in _MOMENTS)},
+        p.probabilities, p.pinned, p.features, p.encoder, p.feature_set
+    FROM (FROM outcome WHERE slice = {{part}}) o LEFT JOIN (FROM outcome_plan WHERE slice = {{part}}) p USING (request_key)
+    ORDER BY requested_at DESC NULLS FIRST
+"""  # noqa: S608 - names of ours
+_EXPORTED = {
+    "outcome": _OUTCOME,
+    "strategy_sums": f"SELECT {_SUM_COLUMNS} FROM strategy_sums WHERE window_start_us // {DAY_US} = {{part}}",  # noqa: S608 - names of ours
+    "latency_counts": "SELECT * REPLACE (requests::BIGINT AS requests) FROM latency_counts",
+    "superseded_plan": "FROM superseded_plan",
+}
+"""The tables that views stand on, cut into parts."""
 
 
 def publish(storage: Storage, now_us: int) -> Path:
     """Export what changed and replace the public file; its path."""
     (storage.folder / EXPORTS).mkdir(exist_ok=True)
-    _export_outcomes(storage, now_us)
-    _export_sums(storage, now_us)
+    stale = storage.connection.execute("SELECT name, part, path FROM export WHERE stale ORDER BY name, part").fetchall()
+    fresh = [(name, part, old, _export(storage, name, part)) for name, part, old in stale]
+    with transaction(storage.connection):
+        for name, part, old, new in fresh:
+            if old is not None:
+                storage.connection.execute("INSERT INTO dropped_file VALUES (?, ?)", [old, now_us])
+            storage.connection.execute(
+                "UPDATE export SET path = ?, stale = false WHERE name = ? AND part = ?", [new, name, part]
+            )
     return _replace(storage)
 
 
-def _export(storage: Storage, name: str, select: str) -> str:
+def _export(storage: Storage, name: str, part: int) -> str:
     (number,) = storage.connection.execute("SELECT nextval('export_number')").fetchall()[0]
-    path = f"{EXPORTS}/{name}.{number}.parquet"
+    path = f"{EXPORTS}/{name}.{part}.{number}.parquet"
     target = storage.folder / path
     unfinished = target.with_suffix(".unfinished")
-    copy_to_parquet(storage.connection, select, unfinished)
+    copy_to_parquet(storage.connection, _EXPORTED[name].format(part=part), unfinished)
     put_in_place(unfinished, target)
     return path
-
-
-def _drop(storage: Storage, path: str | None, now_us: int) -> None:
-    if path is not None:
-        storage.connection.execute("INSERT INTO dropped_file VALUES (?, ?)", [path, now_us])
-
-
-def _export_outcomes(storage: Storage, now_us: int) -> None:
-    stale = storage.connection.execute(
-        "SELECT window_start_us, path FROM outcome_slice WHERE stale ORDER BY window_start_us"
-    ).fetchall()
-    for window, old in stale:
-        select = f"SELECT * EXCLUDE ({', '.join(_NOT_PUBLIC)}) FROM outcome WHERE window_start_us = {window:d}"  # noqa: S608 - names and numbers of ours
-        path = _export(storage, f"outcomes.{window // 3_600_000_000}", select)
-        with transaction(storage.connection):
-            _drop(storage, old, now_us)
-            storage.connection.execute(
-                "UPDATE outcome_slice SET path = ?, stale = false WHERE window_start_us = ?",
-                [path, window],
-            )
-
-
-def _export_sums(storage: Storage, now_us: int) -> None:
-    path = _export(storage, "sums", "SELECT * FROM strategy_sums")
-    with transaction(storage.connection):
-        for (old,) in storage.connection.execute("SELECT path FROM exported_sums").fetchall():
-            _drop(storage, old, now_us)
-        storage.connection.execute("DELETE FROM exported_sums")
-        storage.connection.execute("INSERT INTO exported_sums VALUES (?)", [path])
 
 
 @cache
 def _typed_nothing(event: str) -> str:
     """Give a query without rows whose columns are an event's, so that a view is right before the first event."""
     with duckdb.connect(":memory:") as connection:
-        connection.register("nothing", COLUMNS[event].schema.empty_table())
-        described = connection.execute("DESCRIBE nothing").fetchall()
-    return _nothing([(row[0], row[1]) for row in described])
+        connection.register("nothing", COLUMNS[event].stored.empty_table())
+        return _nothing(connection, "nothing")
 
 
-def _nothing(columns: list[tuple[str, str]]) -> str:
-    nulls = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in columns)
+def _nothing(connection: duckdb.DuckDBPyConnection, source: str) -> str:
+    described = connection.execute(f"DESCRIBE {source}").fetchall()
+    nulls = ", ".join(f'CAST(NULL AS {row[1]}) AS "{row[0]}"' for row in described)
     return f"SELECT {nulls} WHERE false"
 
 
-def _over_files(nothing: str, folder: Path, groups: list[list[str]]) -> str:
-    parts = [nothing, *(f"SELECT * FROM read_parquet({path_list(folder, group)})" for group in groups)]  # noqa: S608 - names and numbers of ours
-    return " UNION ALL BY NAME ".join(f"({part})" for part in parts)
+def _over_files(nothing: str, selects: list[str]) -> str:
+    return " UNION ALL BY NAME ".join(f"({part})" for part in (nothing, *selects))
+
+
+def _of_segments(storage: Storage, columns: str, current: str, paths: list[str]) -> str:
+    files = f"read_parquet({path_list(storage.folder, paths)})"
+    if columns == current:
+        return f"SELECT * FROM {files}"  # noqa: S608 - paths are ours, quoted
+    # an older set of columns may hold moments as numbers
+    described = storage.connection.execute(
+        f"DESCRIBE SELECT * FROM read_parquet({path_list(storage.folder, paths[:1])})"  # noqa: S608 - paths are ours, quoted
+    ).fetchall()
+    numbers = [row[0] for row in described if row[0].endswith("_at_us") and row[1] == "BIGINT"]
+    if not numbers:
+        return f"SELECT * FROM {files}"  # noqa: S608 - paths are ours, quoted
+    moments = ", ".join(f"make_timestamp({name}) AS {name.removesuffix('_us')}" for name in numbers)
+    return f"SELECT * EXCLUDE ({', '.join(numbers)}), {moments} FROM {files}"  # noqa: S608 - paths are ours, quoted
 
 
 def _sources(storage: Storage) -> dict[str, str]:
-    """Give the query behind each table that the views stand on."""
+    """Give the query behind each table that the views stand on. Files stand newest first, as most questions ask for the newest."""
     by_columns: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for segment in storage.segments():
+    for segment in reversed(storage.segments()):
         by_columns[segment.event][segment.columns].append(segment.path)
     sources = {
-        snake(event): _over_files(_typed_nothing(event), storage.folder, list(by_columns[event].values()))
-        for event in COLUMNS
+        snake(event): _over_files(
+            _typed_nothing(event),
+            [_of_segments(storage, set_of, columns.name, paths) for set_of, paths in by_columns[event].items()],
+        )
+        for event, columns in COLUMNS.items()
     }
-    for name, table, query in (
-        ("outcome", "outcome", "SELECT path FROM outcome_slice WHERE path IS NOT NULL ORDER BY window_start_us"),
-        ("strategy_sums", "strategy_sums", "SELECT path FROM exported_sums"),
-    ):
-        described = storage.connection.execute(f"DESCRIBE {table}").fetchall()
-        nothing = _nothing([(row[0], row[1]) for row in described if row[0] not in _NOT_PUBLIC])
-        paths = [path for (path,) in storage.connection.execute(query).fetchall()]
-        sources[name] = _over_files(nothing, storage.folder, [paths] if paths else [])
+    exported: dict[str, list[str]] = defaultdict(list)
+    rows = storage.connection.execute(
+        "SELECT name, path FROM export WHERE path IS NOT NULL ORDER BY part DESC"
+    ).fetchall()
+    for name, path in rows:
+        exported[name].append(path)
+    for name, select in _EXPORTED.items():
+        nothing = _nothing(storage.connection, f"({select.format(part=-1)})")
+        files = exported[name]
+        sources[name] = _over_files(
+            nothing,
+            [f"SELECT * FROM read_parquet({path_list(storage.folder, files)})"] if files else [],  # noqa: S608 - paths are ours, quoted
+        )
     return sources
 
 

@@ -1,23 +1,213 @@
-"""Sums by hour, and which exported hours are stale.
+"""Sums that follow ``outcome``: by hour for the views, by cell for the learner, latencies counted for percentiles.
 
-In: ``outcome`` and the temporary table ``touched_window``, inside the caller's transaction. Out: ``strategy_sums``
-of those hours, computed from scratch, and the hours marked stale in ``outcome_slice``. Keeps nothing. A failure
-leaves the transaction to the caller.
+In: the temporary tables ``known`` (the touched rows of ``outcome`` as they were) and ``touched`` (as they are), inside
+the caller's transaction. Out: ``strategy_sums``, ``evidence_sums`` and ``latency_counts``: what the rows gave before is
+taken off, what they give now is added. Keeps nothing. A failure leaves the transaction to the caller.
+
+Everything summed is a whole number, so nothing rests, and the same log gives the same sums however it was cut into
+batches. A maximum cannot be taken off: where the row that had it is gone and nothing reaches it, it is looked up in
+``outcome`` again, which is rare. Units: rewards in millionths, costs in millionths of a millionth of a US dollar,
+latencies in microseconds. What no such number holds (infinite, negative, beyond ``_MOST_*``) is held at the bound.
+
+    A latency of x ms is in bucket ceil(ln(x) / ln(1.01)); the middle of the bucket is within 0.5 % of it
+    (Masson et al., "DDSketch", 2019).
 """
+
+from dataclasses import dataclass
 
 import duckdb
 
-from analytics.outcomes import statement
+from analytics.outcomes import EVIDENCE
+
+REWARD_UNITS = 1_000_000
+COST_UNITS = 1_000_000_000_000
+LATENCY_UNITS = 1_000
+BUCKET_GROWTH = 1.01
+_MOST_COST_USD = 1e6
+_MOST_LATENCY_MS = 1e9
 
 
-def recompute_sums(connection: duckdb.DuckDBPyConnection) -> None:
-    """Recompute the sums of every touched hour, and mark those hours for export."""
-    touched = "(SELECT window_start_us FROM touched_window)"
-    connection.execute(f"DELETE FROM strategy_sums WHERE window_start_us IN {touched}")  # noqa: S608 - a constant
-    connection.execute(f"INSERT INTO strategy_sums BY NAME {statement('sum_windows')}")
-    connection.execute(f"UPDATE outcome_slice SET stale = true WHERE window_start_us IN {touched}")  # noqa: S608 - a constant
+def _units(value: str, units: int, most: float) -> str:
+    return f"CAST(round(least(greatest({value}, 0), {most}) * {units}) AS BIGINT)"
+
+
+_REWARD = _units("reward", REWARD_UNITS, 1)
+_SQUARE = _units("reward * reward", REWARD_UNITS, 1)
+_COST = _units("cost_usd", COST_UNITS, _MOST_COST_USD)
+_LATENCY = _units("latency_ms", LATENCY_UNITS, _MOST_LATENCY_MS)
+BUCKET = f"CAST(ceil(ln(least(greatest(latency_ms, 0.001), {_MOST_LATENCY_MS})) / ln({BUCKET_GROWTH})) AS BIGINT)"
+
+
+@dataclass(frozen=True)
+class Sums:
+    """One table of sums: ``keys`` and ``sums`` from a row of ``outcome``, of the rows that ``where`` lets through.
+
+    ``requests`` counts the rows; ``maximum`` is a column and what it is the maximum of.
+    """
+
+    table: str
+    where: str
+    keys: dict[str, str]
+    sums: dict[str, str]
+    maximum: tuple[str, str] | None = None
+
+    def of(self, source: str) -> str:
+        """Give the query of the sums of ``source``, from scratch."""
+        columns = [
+            *(f"{expression} AS {name}" for name, expression in self.keys.items()),
+            "count(*)::HUGEINT AS requests",
+            *(f"coalesce(sum({expression}), 0)::HUGEINT AS {name}" for name, expression in self.sums.items()),
+        ]
+        if self.maximum:
+            name, expression = self.maximum
+            columns.append(f"max({expression}) AS {name}")
+        return f"SELECT {', '.join(columns)} FROM {source} WHERE {self.where} GROUP BY {', '.join(self.keys.values())}"  # noqa: S608 - names of ours
+
+    def follow(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Take ``known`` off and add ``touched``."""
+        same = " AND ".join(f"t.{key} = d.{key}" for key in self.keys)
+        names = ["requests", *self.sums]
+        columns = [
+            *(f"d.{key}" for key in self.keys),
+            *(f"coalesce(t.{name}, 0) + d.{name} AS {name}" for name in names),
+        ]
+        if self.maximum:
+            name = self.maximum[0]
+            columns.append(f"greatest(t.{name}, d.added) AS {name}")
+            columns.append(f"d.removed >= t.{name} AND (d.added IS NULL OR d.added < t.{name}) AS is_open")
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE delta AS {self._difference()}")
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE followed AS SELECT {', '.join(columns)} FROM delta d LEFT JOIN {self.table} t ON {same}"  # noqa: S608 - names of ours
+        )
+        connection.execute(f"DELETE FROM {self.table} t USING delta d WHERE {same}")  # noqa: S608 - names of ours
+        kept = "* EXCLUDE (is_open)" if self.maximum else "*"
+        connection.execute(f"INSERT INTO {self.table} BY NAME SELECT {kept} FROM followed WHERE requests > 0")  # noqa: S608 - names of ours
+        if self.maximum:
+            self._look_up(connection)
+
+    def _difference(self) -> str:
+        signed = []
+        for sign, source in ((-1, "known"), (1, "touched")):
+            columns = [
+                *(f"{expression} AS {name}" for name, expression in self.keys.items()),
+                f"{sign} AS requests",
+                *(f"{sign} * coalesce({expression}, 0) AS {name}" for name, expression in self.sums.items()),
+            ]
+            if self.maximum:
+                added, removed = (self.maximum[1], "NULL") if sign > 0 else ("NULL", self.maximum[1])
+                columns += [f"{added} AS added", f"{removed} AS removed"]
+            signed.append(f"SELECT {', '.join(columns)} FROM {source} WHERE {self.where}")  # noqa: S608 - names of ours
+        keys = ", ".join(self.keys)
+        sums = ", ".join(f"sum({name})::HUGEINT AS {name}" for name in ("requests", *self.sums))
+        maxima = ", max(added) AS added, max(removed) AS removed" if self.maximum else ""
+        return f"SELECT {keys}, {sums}{maxima} FROM ({' UNION ALL '.join(signed)}) GROUP BY {keys}"  # noqa: S608 - names of ours
+
+    def _look_up(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Find the maxima again of which the row is gone."""
+        assert self.maximum is not None  # noqa: S101 - for the types: the caller asked
+        name, expression = self.maximum
+        lost = connection.execute(
+            f"SELECT {', '.join(self.keys)} FROM followed WHERE is_open AND requests > 0"  # noqa: S608 - names of ours
+        ).fetchall()
+        cell = " AND ".join(f"{expression} = ?" for expression in self.keys.values())
+        place = " AND ".join(f"{key} = ?" for key in self.keys)
+        for keys in lost:
+            newest = f"SELECT max({expression}) FROM outcome WHERE {self.where} AND {cell}"  # noqa: S608 - names of ours
+            connection.execute(
+                f"UPDATE {self.table} SET {name} = ({newest}) WHERE {place}",  # noqa: S608 - names of ours
+                [*keys, *keys],
+            )
+
+
+STRATEGY_SUMS = Sums(
+    table="strategy_sums",
+    where="true",
+    keys={
+        "window_start_us": "window_start_us",
+        "workflow": "coalesce(workflow, '')",
+        "tenant": "tenant",
+        "content_type": "coalesce(content_type, '')",
+        "band": "coalesce(band, '')",
+        "strategy": "coalesce(strategy, '')",
+    },
+    sums={
+        "answered": "(answered IS TRUE)::INTEGER",
+        "failed": "(answered IS FALSE)::INTEGER",
+        "rewarded": "(reward IS NOT NULL)::INTEGER",
+        "rated": "(rated IS TRUE)::INTEGER",
+        "fallbacks": "(answered IS TRUE AND step > 0)::INTEGER",
+        "reward_units": _REWARD,
+        "reward_square_units": _SQUARE,
+        "cost_units": _COST,
+        "latency_units": f"CASE WHEN answered THEN {_LATENCY} END",
+    },
+    maximum=("latency_ms_max", "CASE WHEN answered THEN latency_ms END"),
+)
+EVIDENCE_SUMS = Sums(
+    table="evidence_sums",
+    where=EVIDENCE,
+    keys={key: key for key in ("scope", "content_type", "band", "strategy")},
+    sums={
+        "rated": "(rated IS TRUE)::INTEGER",
+        "reward_units": _REWARD,
+        "reward_square_units": _SQUARE,
+        "cost_units": _COST,
+        "latency_units": _LATENCY,
+    },
+    maximum=("last_us", "rewarded_at_us"),
+)
+LATENCY_COUNTS = Sums(
+    table="latency_counts",
+    where="answered AND latency_ms IS NOT NULL",
+    keys={
+        "workflow": "coalesce(workflow, '')",
+        "content_type": "coalesce(content_type, '')",
+        "strategy": "coalesce(strategy, '')",
+        "bucket": BUCKET,
+    },
+    sums={},
+)
+ALL = (STRATEGY_SUMS, EVIDENCE_SUMS, LATENCY_COUNTS)
+DAY_US = 86_400_000_000
+
+
+def follow_outcomes(connection: duckdb.DuckDBPyConnection) -> None:
+    """Bring every table of sums up to date with the touched outcomes, and mark what is to be exported again."""
+    for sums in ALL:
+        sums.follow(connection)
+    stale = f"""
+        SELECT 'outcome' AS name, slice AS part FROM touched
+        UNION SELECT 'strategy_sums', window_start_us // {DAY_US} FROM touched
+        UNION SELECT 'strategy_sums', window_start_us // {DAY_US} FROM known
+        UNION SELECT 'latency_counts', 0
+        UNION SELECT 'superseded_plan', 0
+    """  # noqa: S608 - numbers of ours
+    mark_stale(connection, stale)
+
+
+def mark_stale(connection: duckdb.DuckDBPyConnection, parts: str) -> None:
+    """Mark the parts (a query of ``name`` and ``part``) for export."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE changed AS {parts}")
+    connection.execute(
+        "UPDATE export SET stale = true FROM changed c WHERE export.name = c.name AND export.part = c.part"
+    )
     connection.execute("""
-        INSERT INTO outcome_slice
-        SELECT window_start_us, NULL, true FROM touched_window
-        WHERE window_start_us NOT IN (SELECT window_start_us FROM outcome_slice)
+        INSERT INTO export SELECT name, part, NULL, true FROM changed
+        WHERE NOT EXISTS (FROM export e WHERE e.name = changed.name AND e.part = changed.part)
     """)
+
+
+def recount(connection: duckdb.DuckDBPyConnection) -> None:
+    """Build every table of sums anew from ``outcome``, and mark everything for export."""
+    for sums in ALL:
+        connection.execute(f"DELETE FROM {sums.table}")  # noqa: S608 - names of ours
+        connection.execute(f"INSERT INTO {sums.table} BY NAME {sums.of('outcome')}")
+    mark_stale(
+        connection,
+        f"""
+        SELECT DISTINCT 'outcome' AS name, slice AS part FROM outcome
+        UNION SELECT 'strategy_sums', window_start_us // {DAY_US} FROM strategy_sums
+        UNION SELECT 'latency_counts', 0
+        UNION SELECT 'superseded_plan', 0
+        """,  # noqa: S608 - numbers of ours
+    )

@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from analytics.parquet_files import Segment, merge_segments
 from analytics.private_file import transaction
-from analytics.storage import Storage, add_segment, drop_segments
+from analytics.storage import Storage, add_segments, drop_segments
 from streams.topics import TOPICS
 
 MOST_OF_A_LEVEL = 32
@@ -71,7 +71,7 @@ def _exchange(storage: Storage, old: Sequence[Segment], now_us: int, *, forget: 
     new = merge_segments(storage.connection, storage.folder, old, forget_text=forget)
     with transaction(storage.connection):
         drop_segments(storage.connection, list(old), now_us)
-        add_segment(storage.connection, new)
+        add_segments(storage.connection, [new])
 
 
 def delete_dropped(storage: Storage, now_us: int) -> int:

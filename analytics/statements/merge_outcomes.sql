@@ -1,17 +1,9 @@
 -- The outcomes that a batch touches, as they stand after it, whatever the order in which events arrive.
 --
--- What holds: the first request, the first plan and the first response in the log, and the reward with the highest revision. `outcome` is
--- what was known before the batch, so a value of it comes first wherever the first one holds. Batch tables have one row an event.
-WITH touched_key AS (
-    SELECT request_key FROM batch_request_received
-    UNION SELECT request_key FROM batch_request_routed
-    UNION SELECT request_key FROM batch_generation_completed
-    UNION SELECT request_key FROM batch_generation_failed
-    UNION SELECT request_key FROM batch_response_ready
-    UNION SELECT request_key FROM batch_response_failed
-    UNION SELECT request_key FROM batch_reward_computed
-),
-first_request AS (
+-- What holds: the first request, the first plan and the first response in the log, and the reward with the highest revision. `known` are
+-- their rows in `outcome` before the batch, so a value of it comes first wherever the first one holds. Batch tables have one row an event;
+-- `batch_touched` has one row a request, with its slice.
+WITH first_request AS (
     SELECT * FROM batch_request_received
     QUALIFY row_number() OVER (PARTITION BY request_key ORDER BY partition, log_offset) = 1
 ),
@@ -51,7 +43,8 @@ highest_reward AS (
 ),
 found AS (
     SELECT
-        touched_key.request_key::UUID AS request_key,
+        touched_key.request_key,
+        touched_key.slice,
         coalesce(o.tenant, r.tenant, p.tenant, s.tenant, c.tenant, w.tenant) AS tenant,
         coalesce(o.conversation_id, r.conversation_id, p.conversation_id, s.conversation_id, c.conversation_id,
             w.conversation_id) AS conversation_id,
@@ -72,15 +65,16 @@ found AS (
         coalesce(o.routed_at_us, p.occurred_at_us) AS routed_at_us,
         coalesce(o.responded_at_us, s.occurred_at_us) AS responded_at_us,
         o, p, s, c, w
-    FROM touched_key
-    LEFT JOIN outcome o ON o.request_key = touched_key.request_key::UUID
-    LEFT JOIN first_request r ON r.request_key = touched_key.request_key
-    LEFT JOIN first_plan p ON p.request_key = touched_key.request_key
-    LEFT JOIN first_response s ON s.request_key = touched_key.request_key
-    LEFT JOIN call c ON c.request_key = touched_key.request_key
-    LEFT JOIN highest_reward w ON w.request_key = touched_key.request_key
+    FROM (SELECT request_key AS letters, request_key::UUID AS request_key, slice FROM batch_touched) touched_key
+    LEFT JOIN known o ON o.request_key = touched_key.request_key
+    LEFT JOIN first_request r ON r.request_key = touched_key.letters
+    LEFT JOIN first_plan p ON p.request_key = touched_key.letters
+    LEFT JOIN first_response s ON s.request_key = touched_key.letters
+    LEFT JOIN call c ON c.request_key = touched_key.letters
+    LEFT JOIN highest_reward w ON w.request_key = touched_key.letters
 )
 SELECT
+    slice,
     request_key,
     tenant,
     conversation_id,
@@ -95,26 +89,18 @@ SELECT
         WHEN had_response AND o.answered THEN o.strategy
         WHEN NOT had_response AND s.strategy IS NOT NULL THEN s.strategy
         ELSE coalesce(
-            o.rewarded_strategy, w.strategy, o.chosen_strategy, p.steps[1].strategy
+            o.rewarded_strategy, w.strategy, o.chosen_strategy, p.strategy
         )
     END AS strategy,
-    coalesce(o.chosen_strategy, p.steps[1].strategy) AS chosen_strategy,
+    coalesce(o.chosen_strategy, p.strategy) AS chosen_strategy,
     coalesce(o.propensity, p.propensity) AS propensity,
-    coalesce(
-        o.probabilities,
-        [{'strategy': x.strategy, 'probability': x.probability} FOR x IN p.candidates]
-    ) AS probabilities,
     CASE WHEN had_plan THEN o.demanded WHEN p.event_id IS NOT NULL THEN p.demanded_strategy IS NOT NULL END AS demanded,
-    coalesce(o.pinned, p.pinned) AS pinned,
     CASE WHEN had_plan THEN o.routing_id ELSE coalesce(p.event_id, o.routing_id, s.routing_id, w.routing_id) END AS routing_id,
     coalesce(o.policy, p.policy) AS policy,
     CASE
         WHEN had_plan THEN o.profile_version
         ELSE coalesce(p.profile_version, o.profile_version, s.profile_version)
     END AS profile_version,
-    coalesce(o.features, p.features) AS features,
-    coalesce(o.encoder, p.encoder) AS encoder,
-    coalesce(o.feature_set, p.feature_set) AS feature_set,
     CASE WHEN had_response THEN o.step ELSE s.step END AS step,
     CASE WHEN had_response THEN o.model ELSE s.model END AS model,
     coalesce(o.calls, 0) + coalesce(c.calls, 0) AS calls,

@@ -1,7 +1,7 @@
 CREATE VIEW requests AS
 SELECT
     event_id,
-    make_timestamp(occurred_at_us) AS occurred_at,
+    occurred_at,
     tenant,
     conversation_id,
     request_id,
@@ -17,7 +17,7 @@ SELECT
     stream,
     partition,
     log_offset,
-    make_timestamp(logged_at_us) AS logged_at
+    logged_at
 FROM events.request_received;
 
 COMMENT ON VIEW requests IS 'One row a request event as it came, with its text until the topics forget it (7 days).';

@@ -1,14 +1,14 @@
 CREATE VIEW plans AS
 SELECT
     event_id,
-    make_timestamp(occurred_at_us) AS occurred_at,
+    occurred_at,
     tenant,
     conversation_id,
     request_id,
     workflow,
     priority,
     sensitivity,
-    make_timestamp(requested_at_us) AS requested_at,
+    requested_at,
     demanded_strategy,
     steps,
     propensity,
@@ -32,15 +32,15 @@ SELECT
     floor_met,
     cost_ceiling_usd,
     fallback,
-    make_timestamp(deadline_at_us) AS deadline_at,
+    deadline_at,
     max_answer_characters,
     reasoning,
     steps[1].strategy AS strategy,
     partition,
     log_offset,
-    make_timestamp(logged_at_us) AS logged_at
+    logged_at
 FROM events.request_routed
-QUALIFY row_number() OVER (PARTITION BY tenant, conversation_id, request_id ORDER BY partition, log_offset) = 1;
+ANTI JOIN events.superseded_plan USING (event_id);
 
 COMMENT ON VIEW plans IS 'One row a request: the decision that holds, which is the first in its partition, with its evidence.';
 COMMENT ON COLUMN plans.event_id IS 'Id of the event, computed from its cause.';

@@ -2,7 +2,7 @@ CREATE VIEW responses AS
 SELECT
     answered,
     event_id,
-    make_timestamp(occurred_at_us) AS occurred_at,
+    occurred_at,
     tenant,
     conversation_id,
     request_id,
@@ -26,7 +26,7 @@ SELECT
     remedy,
     partition,
     log_offset,
-    make_timestamp(logged_at_us) AS logged_at
+    logged_at
 FROM (
     SELECT *, true AS answered FROM events.response_ready
     UNION ALL BY NAME

@@ -1,7 +1,7 @@
 CREATE VIEW feedback AS
 SELECT
     event_id,
-    make_timestamp(occurred_at_us) AS occurred_at,
+    occurred_at,
     tenant,
     conversation_id,
     request_id,
@@ -11,7 +11,7 @@ SELECT
     comment,
     partition,
     log_offset,
-    make_timestamp(logged_at_us) AS logged_at
+    logged_at
 FROM events.feedback_given;
 
 COMMENT ON VIEW feedback IS 'One row a raw signal about an answer.';

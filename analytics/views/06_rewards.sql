@@ -1,7 +1,7 @@
 CREATE VIEW rewards AS
 SELECT
     event_id,
-    make_timestamp(occurred_at_us) AS occurred_at,
+    occurred_at,
     tenant,
     conversation_id,
     request_id,
@@ -16,7 +16,7 @@ SELECT
     cause_id,
     partition,
     log_offset,
-    make_timestamp(logged_at_us) AS logged_at
+    logged_at
 FROM events.reward_computed;
 
 COMMENT ON VIEW rewards IS 'One row a computed reward, all revisions; outcomes has the one that holds.';

@@ -34,11 +34,11 @@ SELECT
     reward_revision,
     rated,
     evaluator,
-    make_timestamp(requested_at_us) AS requested_at,
-    make_timestamp(routed_at_us) AS routed_at,
-    make_timestamp(responded_at_us) AS responded_at,
-    make_timestamp(rewarded_at_us) AS rewarded_at,
-    make_timestamp(window_start_us) AS window_start
+    requested_at,
+    routed_at,
+    responded_at,
+    rewarded_at,
+    window_start
 FROM events.outcome;
 
 COMMENT ON VIEW outcomes IS 'One row a request: plan, calls, response and reward joined. What is null is not known yet.';

@@ -1,6 +1,6 @@
 CREATE VIEW strategy_performance AS
 SELECT
-    make_timestamp(window_start_us) AS window_start,
+    window_start,
     workflow,
     content_type,
     band,

@@ -1,25 +1,49 @@
 CREATE VIEW strategy_totals AS
-SELECT
-    coalesce(workflow, '') AS workflow,
-    coalesce(content_type, '') AS content_type,
-    coalesce(strategy, '') AS strategy,
-    count(*) AS requests,
-    count(*) FILTER (answered) AS answered,
-    count(*) FILTER (NOT answered) AS failed,
-    count(reward) AS rewarded,
-    count(*) FILTER (rated) AS rated,
-    count(*) FILTER (answered AND step > 0) AS fallbacks,
-    avg(reward) AS mean_reward,
-    stddev_samp(reward) AS reward_sd,
-    sum(cost_usd) AS cost_usd,
-    avg(cost_usd) AS mean_cost_usd,
-    avg(latency_ms) FILTER (answered) AS mean_latency_ms,
-    quantile_cont(latency_ms, 0.5) FILTER (answered) AS p50_latency_ms,
-    quantile_cont(latency_ms, 0.95) FILTER (answered) AS p95_latency_ms
-FROM events.outcome
-GROUP BY ALL;
+WITH counted AS (
+    SELECT
+        workflow,
+        content_type,
+        strategy,
+        2 * 1.01 ** bucket / 2.01 AS latency_ms,
+        sum(requests) OVER cell - requests AS before,
+        sum(requests) OVER cell AS until,
+        sum(requests) OVER (PARTITION BY workflow, content_type, strategy) AS answered
+    FROM events.latency_counts
+    WINDOW cell AS (PARTITION BY workflow, content_type, strategy ORDER BY bucket)
+),
+percentile AS (
+    SELECT
+        workflow,
+        content_type,
+        strategy,
+        max(latency_ms) FILTER (before < 0.5 * answered AND until >= 0.5 * answered) AS p50_latency_ms,
+        max(latency_ms) FILTER (before < 0.95 * answered AND until >= 0.95 * answered) AS p95_latency_ms
+    FROM counted
+    GROUP BY ALL
+),
+total AS (
+    SELECT
+        workflow,
+        content_type,
+        strategy,
+        sum(requests)::BIGINT AS requests,
+        sum(answered)::BIGINT AS answered,
+        sum(failed)::BIGINT AS failed,
+        sum(rewarded)::BIGINT AS rewarded,
+        sum(rated)::BIGINT AS rated,
+        sum(fallbacks)::BIGINT AS fallbacks,
+        sum(reward_sum) / nullif(sum(rewarded), 0) AS mean_reward,
+        sqrt(greatest(sum(reward_square_sum) - sum(reward_sum) ** 2 / nullif(sum(rewarded), 0), 0) / nullif(greatest(sum(rewarded) - 1, 0), 0))
+            AS reward_sd,
+        sum(cost_usd_sum) AS cost_usd,
+        sum(cost_usd_sum) / sum(requests) AS mean_cost_usd,
+        sum(latency_ms_sum) / nullif(sum(answered), 0) AS mean_latency_ms
+    FROM events.strategy_sums
+    GROUP BY ALL
+)
+SELECT * FROM total LEFT JOIN percentile USING (workflow, content_type, strategy);
 
-COMMENT ON VIEW strategy_totals IS 'How strategies did over all time, by workflow, content type and strategy; all tenants and bands, with exact percentiles of the latency.';
+COMMENT ON VIEW strategy_totals IS 'How strategies did over all time, by workflow, content type and strategy; all tenants and bands, with percentiles of the latency.';
 COMMENT ON COLUMN strategy_totals.workflow IS 'The workflow; empty while it is not known.';
 COMMENT ON COLUMN strategy_totals.content_type IS 'The content type; empty where there was no plan.';
 COMMENT ON COLUMN strategy_totals.strategy IS 'The strategy; empty where there was no plan.';
@@ -34,5 +58,5 @@ COMMENT ON COLUMN strategy_totals.reward_sd IS 'Standard deviation of the reward
 COMMENT ON COLUMN strategy_totals.cost_usd IS 'Price of all calls, in US dollars.';
 COMMENT ON COLUMN strategy_totals.mean_cost_usd IS 'Price a request, in US dollars.';
 COMMENT ON COLUMN strategy_totals.mean_latency_ms IS 'Mean time of answered requests, in milliseconds.';
-COMMENT ON COLUMN strategy_totals.p50_latency_ms IS 'Median time of answered requests, in milliseconds.';
-COMMENT ON COLUMN strategy_totals.p95_latency_ms IS '95 % of answered requests took at most this, in milliseconds.';
+COMMENT ON COLUMN strategy_totals.p50_latency_ms IS 'Median time of answered requests, in milliseconds, within 0.5 %.';
+COMMENT ON COLUMN strategy_totals.p95_latency_ms IS '95 % of answered requests took at most this, in milliseconds, within 0.5 %.';

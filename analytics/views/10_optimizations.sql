@@ -2,7 +2,7 @@ CREATE VIEW optimizations AS
 SELECT
     scope,
     version,
-    make_timestamp(occurred_at_us) AS occurred_at,
+    occurred_at,
     change.kind AS kind,
     change.content_type AS content_type,
     change.band AS band,
@@ -14,7 +14,7 @@ SELECT
     change.cost_usd_after AS cost_usd_after,
     change.requests AS requests,
     change.sentence AS sentence
-FROM (SELECT scope, version, occurred_at_us, unnest(optimizations) AS change FROM events.profile_updated);
+FROM (SELECT scope, version, occurred_at, unnest(optimizations) AS change FROM events.profile_updated);
 
 COMMENT ON VIEW optimizations IS 'Everything that the system changed by itself or on an operator''s order, with its evidence; newest version of a scope last.';
 COMMENT ON COLUMN optimizations.scope IS 'The profile''s scope.';

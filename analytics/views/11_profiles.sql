@@ -1,7 +1,7 @@
 CREATE VIEW profiles AS
 SELECT
     event_id,
-    make_timestamp(occurred_at_us) AS occurred_at,
+    occurred_at,
     scope,
     version,
     parent,
@@ -16,7 +16,7 @@ SELECT
     sentence,
     partition,
     log_offset,
-    make_timestamp(logged_at_us) AS logged_at
+    logged_at
 FROM events.profile_updated;
 
 COMMENT ON VIEW profiles IS 'One row a profile version, as it was published.';

@@ -1,7 +1,7 @@
 CREATE VIEW cost_by_org_day AS
 SELECT
     tenant,
-    CAST(make_timestamp(window_start_us) AS DATE) AS day,
+    CAST(window_start AS DATE) AS day,
     sum(requests)::BIGINT AS requests,
     sum(answered)::BIGINT AS answered,
     sum(failed)::BIGINT AS failed,

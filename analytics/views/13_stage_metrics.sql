@@ -3,10 +3,10 @@ SELECT
     stage,
     worker,
     sequence,
-    make_timestamp(occurred_at_us) AS occurred_at,
+    occurred_at,
     measure.name AS name,
     measure.value AS value
-FROM (SELECT stage, worker, sequence, occurred_at_us, unnest(measures) AS measure FROM events.stage_measured);
+FROM (SELECT stage, worker, sequence, occurred_at, unnest(measures) AS measure FROM events.stage_measured);
 
 COMMENT ON VIEW stage_metrics IS 'One row a measure that a stage reported; the names are those of streams/metrics.py.';
 COMMENT ON COLUMN stage_metrics.stage IS 'The role.';

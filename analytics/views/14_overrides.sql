@@ -1,7 +1,7 @@
 CREATE VIEW overrides AS
 SELECT
     event_id,
-    make_timestamp(occurred_at_us) AS occurred_at,
+    occurred_at,
     subject,
     name,
     value,
@@ -9,7 +9,7 @@ SELECT
     set_by,
     partition,
     log_offset,
-    make_timestamp(logged_at_us) AS logged_at
+    logged_at
 FROM events.override_set;
 
 COMMENT ON VIEW overrides IS 'Every emergency override that an operator set or cleared.';

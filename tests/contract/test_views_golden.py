@@ -172,8 +172,8 @@ GOLDEN: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "strategy_totals": (
-        """SELECT content_type, strategy, requests, answered, failed, mean_reward, mean_cost_usd, p50_latency_ms,
-        p95_latency_ms FROM strategy_totals ORDER BY 1, 2""",
+        """SELECT content_type, strategy, requests, answered, failed, mean_reward, mean_cost_usd, round(p50_latency_ms),
+        round(p95_latency_ms) FROM strategy_totals ORDER BY 1, 2""",
         [
             ("", "", 1, 0, 1, None, 0.0, None, None),
             ("transactional", "balanced-semantic", 1, 1, 0, 1.0, 0.002, 20.0, 20.0),

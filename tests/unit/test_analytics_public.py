@@ -202,19 +202,25 @@ def test_a_file_of_the_first_migration_gets_its_counts_and_forgets_what_it_kept_
     plan = routed(request("one"))
     opened.take(Log().batch(*story("one"), generation_failed(plan, step=1)), T0_US)
     forget_text(opened, T0_US + 8 * DAY_US)
-    counts = "SELECT scope, requests, rated FROM evidence_count"
+    counts = "SELECT scope, sum(requests), sum(rated) FROM evidence_sums GROUP BY scope"
     counted = opened.connection.execute(counts).fetchall()
+    shown = {view: ask_public(opened, f"FROM {view}") for view in ("strategy_totals", "outcomes")}
     open_private(folder, older).close()
     opened.connection.execute(f"ATTACH '{folder / PRIVATE}' AS old")
-    for table in ("outcome", "segment"):
-        opened.connection.execute(f"INSERT INTO old.{table} BY NAME SELECT * FROM {table}")  # noqa: S608 - names of this test
+    opened.connection.execute("INSERT INTO old.segment BY NAME SELECT * FROM segment")
+    opened.connection.execute("""
+        INSERT INTO old.outcome BY NAME
+        SELECT * EXCLUDE (slice) FROM outcome JOIN (SELECT * EXCLUDE (slice) FROM outcome_plan) USING (request_key)
+    """)
     opened.close()
-    connection = open_private(folder)
+    shutil.copytree(tmp_path / "now" / "segments", folder / "segments")
+    migrated = Storage(folder, "cluster")
     assert counted == [("customer_support", 1, 0)]
-    assert connection.execute(counts).fetchall() == counted
+    assert migrated.connection.execute(counts).fetchall() == counted
     with_text = "SELECT event FROM segment WHERE has_text ORDER BY event"
-    assert connection.execute(with_text).fetchall() == [("GenerationFailed",), ("ResponseReady",)]
-    connection.close()
+    assert migrated.connection.execute(with_text).fetchall() == [("GenerationFailed",), ("ResponseReady",)]
+    assert {view: ask_public(migrated, f"FROM {view}") for view in shown} == shown
+    migrated.close()
 
 
 def test_a_query_before_anything_was_written_says_what_to_do(tmp_path: Path):

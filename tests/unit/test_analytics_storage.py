@@ -17,6 +17,7 @@ from analytics.intake import read_batch
 from analytics.outcomes import EVIDENCE
 from analytics.private_file import NAME as PRIVATE
 from analytics.storage import Storage
+from analytics.sums import ALL
 from streams.errors import Code, Unconfigured
 from tests.analytics_events import (
     CODEC,
@@ -51,13 +52,28 @@ def asked(storage: Storage, sql: str) -> list[tuple[Any, ...]]:
 
 
 OUTCOME = """
-    SELECT * EXCLUDE (request_key) FROM outcome ORDER BY tenant, conversation_id, request_id
+    SELECT * EXCLUDE (request_key, slice) FROM outcome ORDER BY tenant, conversation_id, request_id
 """
-SUMS = "SELECT * FROM strategy_sums ORDER BY ALL"
-COUNTS = "SELECT scope, requests, rated FROM evidence_count ORDER BY scope"
+COUNTS = "SELECT scope, sum(requests), sum(rated) FROM evidence_sums GROUP BY scope ORDER BY scope"
 COUNTED_ANEW = f"""
     SELECT scope, count(*), count(*) FILTER (WHERE rated) FROM outcome WHERE {EVIDENCE} GROUP BY scope ORDER BY scope
 """  # noqa: S608 - the condition of analytics
+
+
+def sums(storage: Storage) -> list[list[tuple[Any, ...]]]:
+    """Every table of sums as it follows the batches."""
+    return [
+        asked(
+            storage,
+            f"SELECT {', '.join([*s.keys, 'requests', *s.sums, *(s.maximum or ())[:1]])} FROM {s.table} ORDER BY ALL",  # noqa: S608 - names of analytics
+        )
+        for s in ALL
+    ]
+
+
+def sums_anew(storage: Storage) -> list[list[tuple[Any, ...]]]:
+    """The same from scratch."""
+    return [asked(storage, f"FROM ({s.of('outcome')}) ORDER BY ALL") for s in ALL]
 
 
 def test_an_outcome_joins_plan_calls_response_and_reward(storage: Storage):
@@ -66,7 +82,7 @@ def test_an_outcome_joins_plan_calls_response_and_reward(storage: Storage):
         storage,
         """SELECT tenant, workflow, scope, content_type, complexity, band, strategy, chosen_strategy, propensity,
         probabilities, step, calls, cost_usd, latency_ms, answered, response_code, reward, reward_revision, rated,
-        profile_version, features, requested_at_us, rewarded_at_us FROM outcome""",
+        profile_version, features, requested_at_us, rewarded_at_us FROM outcome JOIN outcome_plan USING (request_key)""",
     ) == [
         (
             "acme",
@@ -109,7 +125,8 @@ def test_every_order_of_events_over_batches_gives_the_same_outcome_and_sums(tmp_
         log = Log()
         for event in order:
             opened.take(log.batch(event), T0_US)
-        results.add(repr((asked(opened, OUTCOME), asked(opened, SUMS))))
+        assert sums(opened) == sums_anew(opened)
+        results.add(repr((asked(opened, OUTCOME), sums(opened))))
         opened.close()
     assert len(results) == 1
 
@@ -136,7 +153,7 @@ def test_repeats_and_cuts_into_batches_change_nothing(tmp_path_factory: pytest.T
         assert sum(t.ingested for t in taken) == len(events)
         assert sum(t.repeats for t in taken) == len(repeated)
         assert asked(opened, OUTCOME) == asked(plain, OUTCOME)
-        assert asked(opened, SUMS) == asked(plain, SUMS)
+        assert sums(opened) == sums(plain) == sums_anew(plain)
         assert asked(opened, COUNTS) == [("customer_support", 2, 1), ("other", 1, 0)]
     finally:
         opened.close()
@@ -164,8 +181,8 @@ def test_a_late_reward_changes_the_sums_of_the_hour_of_the_request_only(storage:
     storage.take(log.batch(late), T0_US)
     assert asked(
         storage,
-        "SELECT window_start_us, requests, rewarded, reward_sum FROM strategy_sums ORDER BY ALL",
-    ) == [(T0_US, 1, 1, 1.0), (T0_US + 5 * HOUR_US, 1, 1, 0.5)]
+        "SELECT window_start_us, requests, rewarded, reward_units FROM strategy_sums ORDER BY ALL",
+    ) == [(T0_US, 1, 1, 1_000_000), (T0_US + 5 * HOUR_US, 1, 1, 500_000)]
 
 
 def test_a_fallback_and_a_failure_are_counted_with_the_price_of_all_their_calls(storage: Storage):
@@ -182,8 +199,8 @@ def test_a_fallback_and_a_failure_are_counted_with_the_price_of_all_their_calls(
     )
     assert asked(
         storage,
-        "SELECT strategy, requests, answered, failed, fallbacks, cost_usd_sum FROM strategy_sums ORDER BY ALL",
-    ) == [("", 1, 0, 1, 0, 0.0), ("premium-semantic", 1, 1, 0, 1, 0.005)]
+        "SELECT strategy, requests, answered, failed, fallbacks, cost_units FROM strategy_sums ORDER BY ALL",
+    ) == [("", 1, 0, 1, 0, 0), ("premium-semantic", 1, 1, 0, 1, 5_000_000_000)]
 
 
 def test_the_evidence_of_a_scope_is_counted_batch_by_batch(storage: Storage):

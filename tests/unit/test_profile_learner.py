@@ -15,8 +15,8 @@ from agents.deciding.governance import GovernanceFile
 from agents.deciding.prior import BANDS
 from analytics.learner import LEAST_SECONDS, MOST_SECONDS, NEW_REWARDS, ProfileLearner
 from analytics.migrating import migrate
-from analytics.outcomes import EVIDENCE
 from analytics.profile_store import insert_profiles
+from analytics.sums import recount
 from schemas import LearningResumed, ProfileUpdated, Record, RollbackOrdered
 from streams.codec import Codec
 from tests.deciding_parts import DEFAULT, NOW_US, workflow
@@ -51,6 +51,7 @@ class Bench:
     def outcome(self, reward: float | None = 0.9, **fields: Any) -> None:
         self.rows += 1
         given = {
+            "slice": 0,
             "request_key": uuid.UUID(int=self.rows),
             "tenant": "acme",
             "conversation_id": f"c{self.rows}",
@@ -89,11 +90,7 @@ class Bench:
 
     def count(self) -> None:
         """Count the evidence anew, as the storage keeps it with every batch."""
-        self.connection.execute("DELETE FROM evidence_count")
-        self.connection.execute(f"""
-            INSERT INTO evidence_count
-            SELECT scope, count(*), count(*) FILTER (WHERE rated) FROM outcome WHERE {EVIDENCE} GROUP BY scope
-        """)  # noqa: S608 - the condition of analytics
+        recount(self.connection)
 
     def step_without_news(
         self, *controls: Record, watermark: dict[str, int] | None = None, learner: ProfileLearner | None = None
