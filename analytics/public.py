@@ -21,7 +21,7 @@ from analytics.columns import COLUMNS
 from analytics.parquet_files import copy_to_parquet, path_list, put_in_place, sync_folder
 from analytics.private_file import transaction
 from analytics.storage import EXPORTS, Storage
-from analytics.sums import COST_UNITS, DAY_US, LATENCY_UNITS, REWARD_UNITS
+from analytics.sums import COST_UNITS, DAY_US, LATENCY_UNITS, REWARD_UNITS, SERVICE_SUMS
 from schemas.generate import snake
 
 NAME = "penstock.duckdb"
@@ -51,6 +51,11 @@ _EXPORTED = {
     "outcome": _OUTCOME,
     "strategy_sums": f"SELECT {_SUM_COLUMNS} FROM strategy_sums WHERE window_start_us // {DAY_US} = {{part}}",  # noqa: S608 - names of ours
     "latency_counts": "SELECT * REPLACE (requests::BIGINT AS requests) FROM latency_counts",
+    "service_sums": f"""
+        SELECT make_timestamp(window_start_us) AS window_start, workflow, make_timestamp(newest_us) AS newest_at,
+            {", ".join(f"{name}::BIGINT AS {name}" for name in SERVICE_SUMS.sums)}
+        FROM service_sums
+    """,  # noqa: S608 - names of ours
     "superseded_plan": "FROM superseded_plan",
 }
 """The tables that views stand on, cut into parts."""

@@ -1,8 +1,8 @@
 """Sums that follow ``outcome``: by hour for the views, by cell for the learner, latencies counted for percentiles.
 
 In: the temporary tables ``known`` (the touched rows of ``outcome`` as they were) and ``touched`` (as they are), inside
-the caller's transaction. Out: ``strategy_sums``, ``evidence_sums`` and ``latency_counts``: what the rows gave before is
-taken off, what they give now is added. Keeps nothing. A failure leaves the transaction to the caller.
+the caller's transaction. Out: ``strategy_sums``, ``service_sums``, ``evidence_sums`` and ``latency_counts``: what the rows
+gave before is taken off, what they give now is added. Keeps nothing. A failure leaves the transaction to the caller.
 
 Everything summed is a whole number, so nothing rests, and the same log gives the same sums however it was cut into
 batches. A maximum cannot be taken off: where the row that had it is gone and nothing reaches it, it is looked up in
@@ -17,7 +17,9 @@ from dataclasses import dataclass
 
 import duckdb
 
+from agents.deciding.service_levels import LATENCY_BOUNDS_MS, QUALITY_BOUNDS
 from analytics.outcomes import EVIDENCE
+from streams.measuring import OF_THE_CALLER
 
 REWARD_UNITS = 1_000_000
 COST_UNITS = 1_000_000_000_000
@@ -167,7 +169,33 @@ LATENCY_COUNTS = Sums(
     },
     sums={},
 )
-ALL = (STRATEGY_SUMS, EVIDENCE_SUMS, LATENCY_COUNTS)
+SERVICE_WINDOW_US = 300_000_000
+_MISTAKES = ", ".join(f"'{code}'" for code in sorted(OF_THE_CALLER))
+SERVICE_SUMS = Sums(
+    table="service_sums",
+    where="requested_at_us IS NOT NULL",
+    keys={
+        "window_start_us": f"requested_at_us // {SERVICE_WINDOW_US} * {SERVICE_WINDOW_US}",
+        "workflow": "coalesce(workflow, '')",
+    },
+    sums={
+        "pending": "(answered IS NULL)::INTEGER",
+        "answerable": f"(answered IS NOT NULL AND (answered OR response_code NOT IN ({_MISTAKES})))::INTEGER",
+        "answered": "(answered IS TRUE)::INTEGER",
+        "planned": "(answered IS NOT NULL AND routed_at_us IS NOT NULL)::INTEGER",
+        **{
+            f"in_{bound}_ms": f"(routed_at_us IS NOT NULL AND latency_ms IS NOT NULL AND latency_ms <= {bound})::INTEGER"
+            for bound in LATENCY_BOUNDS_MS
+        },
+        "rewarded": "(answered IS TRUE AND reward IS NOT NULL)::INTEGER",
+        **{
+            f"good_{bound * 100:.0f}": f"(answered IS TRUE AND reward IS NOT NULL AND reward >= {bound})::INTEGER"
+            for bound in QUALITY_BOUNDS
+        },
+    },
+    maximum=("newest_us", "requested_at_us"),
+)
+ALL = (STRATEGY_SUMS, EVIDENCE_SUMS, LATENCY_COUNTS, SERVICE_SUMS)
 DAY_US = 86_400_000_000
 
 
@@ -180,6 +208,7 @@ def follow_outcomes(connection: duckdb.DuckDBPyConnection) -> None:
         UNION SELECT 'strategy_sums', window_start_us // {DAY_US} FROM touched
         UNION SELECT 'strategy_sums', window_start_us // {DAY_US} FROM known
         UNION SELECT 'latency_counts', 0
+        UNION SELECT 'service_sums', 0
         UNION SELECT 'superseded_plan', 0
     """  # noqa: S608 - numbers of ours
     mark_stale(connection, stale)
@@ -208,6 +237,7 @@ def recount(connection: duckdb.DuckDBPyConnection) -> None:
         SELECT DISTINCT 'outcome' AS name, slice AS part FROM outcome
         UNION SELECT 'strategy_sums', window_start_us // {DAY_US} FROM strategy_sums
         UNION SELECT 'latency_counts', 0
+        UNION SELECT 'service_sums', 0
         UNION SELECT 'superseded_plan', 0
         """,  # noqa: S608 - numbers of ours
     )

@@ -73,6 +73,36 @@ CREATE TABLE evidence_sums (
     last_us BIGINT                      -- when the newest of the rewards was computed
 );
 
+-- What the service levels count, by five minutes.
+CREATE TABLE service_sums (
+    window_start_us BIGINT NOT NULL,
+    workflow VARCHAR NOT NULL,
+    requests HUGEINT NOT NULL,
+    pending HUGEINT NOT NULL,           -- not ended yet
+    answerable HUGEINT NOT NULL,        -- ended, and not by a mistake of the caller
+    answered HUGEINT NOT NULL,
+    planned HUGEINT NOT NULL,           -- ended, with a plan
+    in_200_ms HUGEINT NOT NULL,
+    in_500_ms HUGEINT NOT NULL,
+    in_1000_ms HUGEINT NOT NULL,
+    in_2000_ms HUGEINT NOT NULL,
+    in_3000_ms HUGEINT NOT NULL,
+    in_5000_ms HUGEINT NOT NULL,
+    in_10000_ms HUGEINT NOT NULL,
+    in_20000_ms HUGEINT NOT NULL,
+    in_30000_ms HUGEINT NOT NULL,
+    rewarded HUGEINT NOT NULL,          -- answers
+    good_50 HUGEINT NOT NULL,
+    good_60 HUGEINT NOT NULL,
+    good_70 HUGEINT NOT NULL,
+    good_75 HUGEINT NOT NULL,
+    good_80 HUGEINT NOT NULL,
+    good_85 HUGEINT NOT NULL,
+    good_90 HUGEINT NOT NULL,
+    good_95 HUGEINT NOT NULL,
+    newest_us BIGINT                    -- when the newest of the requests was asked
+);
+
 -- How many answered requests of all time took how long: bucket b is the latencies in (1.01^(b-1), 1.01^b] milliseconds.
 CREATE TABLE latency_counts (
     workflow VARCHAR NOT NULL,

@@ -1,54 +1,20 @@
 CREATE VIEW service_levels AS
-WITH newest AS (SELECT max(requested_at_us) AS at_us FROM events.outcome),
-counted AS (
+WITH counted AS (
     SELECT
-        requested_at_us // 300000000 * 300000000 AS window_start_us,
-        coalesce(workflow, '') AS workflow,
-        -- A request that never ended counts an hour after it was asked: no request may wait for longer.
-        count(*) FILTER (CASE
-            WHEN answered IS NULL THEN requested_at_us < newest.at_us - 3600000000
-            ELSE answered OR response_code NOT IN (
-                'cost_ceiling_reached', 'empty_message', 'invalid_request', 'message_too_long',
-                'no_eligible_strategy', 'unknown_strategy', 'unknown_workflow'
-            )
-        END) AS answerable,
-        count(*) FILTER (answered) AS answered,
-        count(*) FILTER (answered IS NOT NULL AND routed_at_us IS NOT NULL) AS planned,
-        [
-            count(*) FILTER (routed_at_us IS NOT NULL AND latency_ms <= 200),
-            count(*) FILTER (routed_at_us IS NOT NULL AND latency_ms <= 500),
-            count(*) FILTER (routed_at_us IS NOT NULL AND latency_ms <= 1000),
-            count(*) FILTER (routed_at_us IS NOT NULL AND latency_ms <= 2000),
-            count(*) FILTER (routed_at_us IS NOT NULL AND latency_ms <= 3000),
-            count(*) FILTER (routed_at_us IS NOT NULL AND latency_ms <= 5000),
-            count(*) FILTER (routed_at_us IS NOT NULL AND latency_ms <= 10000),
-            count(*) FILTER (routed_at_us IS NOT NULL AND latency_ms <= 20000),
-            count(*) FILTER (routed_at_us IS NOT NULL AND latency_ms <= 30000)
-        ] AS in_time,
-        count(reward) FILTER (answered) AS rewarded,
-        [
-            count(*) FILTER (answered AND reward >= 0.5),
-            count(*) FILTER (answered AND reward >= 0.6),
-            count(*) FILTER (answered AND reward >= 0.7),
-            count(*) FILTER (answered AND reward >= 0.75),
-            count(*) FILTER (answered AND reward >= 0.8),
-            count(*) FILTER (answered AND reward >= 0.85),
-            count(*) FILTER (answered AND reward >= 0.9),
-            count(*) FILTER (answered AND reward >= 0.95)
-        ] AS good
-    FROM events.outcome, newest
-    WHERE requested_at_us IS NOT NULL
-    GROUP BY ALL
+        *,
+        -- A request that never ended counts an hour after its five minutes: no request may wait for longer.
+        answerable + CASE WHEN window_start + INTERVAL 5 MINUTE <= max(newest_at) OVER () - INTERVAL 1 HOUR THEN pending ELSE 0 END AS expected
+    FROM events.service_sums
 )
-SELECT make_timestamp(window_start_us) AS window_start, workflow, level, threshold, valid, good
+SELECT window_start, workflow, level, threshold, valid, good
 FROM (
-    SELECT window_start_us, workflow, 'answered' AS level, NULL::DOUBLE AS threshold, answerable AS valid, answered AS good
+    SELECT window_start, workflow, 'answered' AS level, NULL::DOUBLE AS threshold, expected AS valid, answered AS good
     FROM counted
     UNION ALL
-    SELECT window_start_us, workflow, 'latency', unnest([200, 500, 1000, 2000, 3000, 5000, 10000, 20000, 30000])::DOUBLE, planned, unnest(in_time)
+    SELECT window_start, workflow, 'latency', unnest([200, 500, 1000, 2000, 3000, 5000, 10000, 20000, 30000])::DOUBLE, planned, unnest([in_200_ms, in_500_ms, in_1000_ms, in_2000_ms, in_3000_ms, in_5000_ms, in_10000_ms, in_20000_ms, in_30000_ms])
     FROM counted
     UNION ALL
-    SELECT window_start_us, workflow, 'floor', unnest([0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95])::DOUBLE, rewarded, unnest(good)
+    SELECT window_start, workflow, 'floor', unnest([0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95])::DOUBLE, rewarded, unnest([good_50, good_60, good_70, good_75, good_80, good_85, good_90, good_95])
     FROM counted
 )
 WHERE valid > 0;
