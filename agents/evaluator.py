@@ -62,6 +62,8 @@ from streams.topics import ANSWERED, WAITING
 
 US_PER_S = 1_000_000
 LOOK_EVERY_S = 1.0
+CONCURRENCY = 32
+"""Events of a topic whose publications are awaited at the same time; those of one request go one after the other (``Turns``)."""
 AT_ONCE = 32
 """Due things that the timer acts upon at the same time."""
 
@@ -341,7 +343,7 @@ def build_evaluator(deployment: Deployment, encoder: Encoder, *, app: AppT | Non
     for signal in signals:
         signal.connect(forget, weak=False)
     for topic in ("generation", "responses", "feedback"):
-        stage.consume(topic, evaluator.handle)
+        stage.consume(topic, evaluator.handle, concurrency=CONCURRENCY)
     stage.follow("controls")
     stage.app.timer(interval=LOOK_EVERY_S, name="evaluator-due")(evaluator.look)
     return stage

@@ -209,8 +209,9 @@ class Generator:
             del self._running[identity]
 
     async def _publish(self, identity: Identity, finished: Finished) -> None:
-        for topic, event in self._remembered.events_of(finished):
-            await self._outbox.publish(topic, event)
+        events = zip(self._remembered.events_of(finished), finished.events, strict=True)
+        # Together: they are kept, so where one fails all are published again.
+        await asyncio.gather(*(self._outbox.publish(topic, event, encoded=raw) for (topic, event), (_, raw) in events))
         running = self._running.get(identity)
         if running is not None and running.done():
             del self._running[identity]

@@ -65,6 +65,9 @@ class Reader:
                 "auto.offset.reset": "earliest",
                 "queued.max.messages.kbytes": 65_536,
                 "fetch.message.max.bytes": LETTER_BYTES,
+                # The broker waits for so much, or so long: a fetch for each event costs it as much as the event.
+                "fetch.min.bytes": 64 * 1024,
+                "fetch.wait.max.ms": 100,
                 "error_cb": self._lost_contact,
                 "logger": _Silent(),
             }

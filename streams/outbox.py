@@ -31,14 +31,15 @@ class Outbox:
         self._send = send
         self._published = published
 
-    async def publish(self, topic: str, event: Record) -> None:
-        """Publish ``event`` to ``topic`` and wait until the broker has it."""
+    async def publish(self, topic: str, event: Record, *, encoded: bytes | None = None) -> None:
+        """Publish ``event`` to ``topic`` and wait until the broker has it; ``encoded`` where it was encoded before."""
         if not may_write(self.role, topic):
             raise UndeclaredTopic(
                 f"The {self.role} may not publish to {topic}.",
                 remedy="Declare it in streams/topics.py, or publish elsewhere.",
             )
         with tracing.sending(topic):
-            await self._send(topic, key_of(topic, event), self._codec.encode(event), tracing.outgoing())
+            value = self._codec.encode(event) if encoded is None else encoded
+            await self._send(topic, key_of(topic, event), value, tracing.outgoing())
         self.published_total += 1
         self._published(event)

@@ -98,6 +98,8 @@ class Library:
         bases = [own.base] if own else []
         if step.sources:
             bases.append(await self._shelf(tuple(sorted(set(step.sources)))))
+        if not bases:
+            return Found((), 0.0)  # without a thread's way there and back
         history = [{"role": turn.role, "content": turn.text} for turn in request.history]
         graph = step.graph and not overrides.disable_graph_queries
         most = step.top_k + ((step.top_k + 1) // 2 if graph else 0)

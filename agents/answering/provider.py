@@ -13,6 +13,7 @@ counts as not reported.
 
 import asyncio
 import contextlib
+import json
 import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -20,9 +21,11 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
-from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, DefaultAsyncHttpxClient
+import httpx2
+from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, BaseModel
 
 from agents.answering.prompt import Message
+from agents.answering.wire import client_for
 from agents.deciding.catalogue import Catalogue, Model
 from streams.errors import PenstockError
 
@@ -138,7 +141,7 @@ class Provider:
         client = self._clients.get((url, key))
         if client is None:
             # A proxy of the environment is for addresses outside, never for the server on this machine.
-            http = DefaultAsyncHttpxClient(trust_env=not embedded)
+            http = client_for(url, trust_env=not embedded)
             client = AsyncOpenAI(base_url=url, api_key=key or _NO_KEY, max_retries=0, http_client=http)
             self._clients[url, key] = client
         return client
@@ -191,14 +194,9 @@ class _Received:
 async def _received(
     client: AsyncOpenAI, model: str, messages: Sequence[Message], timeout_s: float, on_piece: OnPiece | None
 ) -> _Received:
-    chat: Any = client.chat.completions
     if on_piece is None:
-        whole = await chat.create(model=model, messages=list(messages), timeout=timeout_s)
-        choices = getattr(whole, "choices", None)
-        if not choices:
-            raise CallFailed("broken", "The answer has no choices.")
-        text = choices[0].message.content or ""
-        return _Received(text if isinstance(text, str) else "", choices[0].finish_reason, whole.usage)
+        return await _received_whole(client, model, messages, timeout_s)
+    chat: Any = client.chat.completions
     stream = await chat.create(
         model=model, messages=list(messages), timeout=timeout_s, stream=True, stream_options={"include_usage": True}
     )
@@ -210,10 +208,26 @@ async def _received(
     return received
 
 
+async def _received_whole(client: AsyncOpenAI, model: str, messages: Sequence[Message], timeout_s: float) -> _Received:
+    """As ``chat.completions.create``, without its records: they cost more than the call, and nothing is believed of them."""
+    response = await client.post(
+        "/chat/completions",
+        body={"model": model, "messages": list(messages)},
+        cast_to=httpx2.Response,
+        options={"timeout": timeout_s},
+    )
+    whole = json.loads(response.content)  # unlike msgspec it reads half characters, which some servers send
+    choices = whole.get("choices") if isinstance(whole, dict) else None
+    if not choices:
+        raise CallFailed("broken", "The answer has no choices.")
+    text = choices[0]["message"].get("content") or ""
+    return _Received(text if isinstance(text, str) else "", choices[0].get("finish_reason"), whole.get("usage"))
+
+
 async def _pieces(stream: Any, received: _Received) -> AsyncIterator[str]:
     async for part in stream:
         if part.usage is not None:
-            received.usage = part.usage
+            received.usage = part.usage.to_dict() if isinstance(part.usage, BaseModel) else part.usage
         if not part.choices:
             continue
         choice = part.choices[0]
@@ -227,10 +241,10 @@ async def _pieces(stream: Any, received: _Received) -> AsyncIterator[str]:
 def _answer(raw: _Received, model: Model, messages: Sequence[Message], *, took_s: float) -> Answer:
     text = _well_formed(raw.text)
     cut = len(text) > LONGEST_ANSWER_CHARACTERS
-    usage = raw.usage
-    reported_in = _count(getattr(usage, "prompt_tokens", None))
-    reported_out = _count(getattr(usage, "completion_tokens", None))
-    cpu_seconds = _seconds((getattr(usage, "model_extra", None) or {}).get("cpu_seconds"))
+    usage = raw.usage if isinstance(raw.usage, dict) else {}
+    reported_in = _count(usage.get("prompt_tokens"))
+    reported_out = _count(usage.get("completion_tokens"))
+    cpu_seconds = _seconds(usage.get("cpu_seconds"))
     input_tokens = _estimate(sum(len(m["content"]) for m in messages)) if reported_in is None else reported_in
     output_tokens = _estimate(len(text)) if reported_out is None else reported_out
     by_cpu = model.per_cpu_second_usd is not None

@@ -1,6 +1,7 @@
 """One hop with nothing in it, as a process: what comes on one topic goes to another, key and value as they are.
 
-In: ``python -m tests.benchmarks.hops faust|bare SERVERS SOURCE TARGET FOLDER``. Out: the same messages. Keeps nothing. Runs until SIGTERM.
+In: ``python -m tests.benchmarks.hops faust|bare SERVERS SOURCE TARGET FOLDER``. Out: the same messages.
+Keeps nothing. Runs until SIGTERM.
 
 ``faust`` is an agent on Faust's defaults (on uvloop, as Penstock's are); ``bare`` is a consumer and a producer of aiokafka.
 """

@@ -1,6 +1,7 @@
 """One hop by Quix Streams with nothing in it, as a process in a virtual environment of its own; imports nothing of ours.
 
-In: ``python hops_quix.py SERVERS SOURCE TARGET FOLDER``. Out: the same messages, key and value as they are. Keeps nothing. Runs until SIGTERM.
+In: ``python hops_quix.py SERVERS SOURCE TARGET FOLDER``. Out: the same messages, key and value as they
+are. Keeps nothing. Runs until SIGTERM.
 """
 
 import sys

@@ -8,6 +8,7 @@ never: what is no request gets no answer.
 import asyncio
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,13 +95,13 @@ class Line(asyncio.Protocol):
             self._transport.write(_HEAD % len(body) + body)
 
 
-async def _serve(run_file: Path, pause_s: float) -> None:
+async def _serve(tell: Callable[[str], object], pause_s: float) -> None:
     counts = Counts(pause_s)
     server = await asyncio.get_running_loop().create_server(lambda: Line(counts), "127.0.0.1", 0, backlog=4096)
     port = server.sockets[0].getsockname()[1]
-    run_file.write_text(f"http://127.0.0.1:{port}/v1", encoding="utf-8")
+    tell(f"http://127.0.0.1:{port}/v1")
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve(Path(sys.argv[1]), float(sys.argv[2] if len(sys.argv) > 2 else 0) / 1_000))  # noqa: PLR2004
+    uvloop.run(_serve(Path(sys.argv[1]).write_text, float(sys.argv[2] if len(sys.argv) > 2 else 0) / 1_000))

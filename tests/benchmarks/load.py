@@ -1,7 +1,8 @@
 """Load on a pipeline and a stopwatch beside it: publishes messages to one topic and sees them come out of another by their keys.
 
 In: a broker, two topics, messages (key and value) with a key each. Out: latencies in milliseconds at a steady rate, or the seconds
-that so many took with a fixed number under way. Keeps its connections. Fails with ``Incomplete`` where messages do not come out in time.
+that so many took with a fixed number under way. Keeps its connections. Fails with ``Incomplete`` where messages do not come out
+in time.
 
 It is librdkafka, so that it takes little of the two cores that it measures, and the same for everyone that is measured.
 """
@@ -12,8 +13,9 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import OFFSET_END, Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
+TOPIC_SETTLES_S = 20.0
 Message = tuple[bytes, bytes]
 
 
@@ -29,10 +31,16 @@ class Load:
         common: dict[str, Any] = {"bootstrap.servers": servers, "log_level": 0, "socket.nagle.disable": True}
         self._producer: Any = Producer({**common, "linger.ms": 0, "partitioner": "murmur2_random", "acks": "all"})
         self._consumer: Any = Consumer(
-            {**common, "group.id": "bench", "enable.auto.commit": False, "fetch.wait.max.ms": 100, "fetch.error.backoff.ms": 5}
+            {
+                **common,
+                "group.id": "bench",
+                "enable.auto.commit": False,
+                "fetch.wait.max.ms": 100,
+                "fetch.error.backoff.ms": 5,
+            }
         )
         places = [TopicPartition(target, each) for each in self._consumer.list_topics(target).topics[target].partitions]
-        ends = [self._consumer.get_watermark_offsets(place, timeout=10)[1] for place in places]
+        ends = [self._end_of(place) for place in places]
         self._consumer.assign(
             [TopicPartition(place.topic, place.partition, end) for place, end in zip(places, ends, strict=True)]
         )
@@ -89,6 +97,18 @@ class Load:
                 self._producer.produce(self._source, following[1], following[0])
                 self._producer.poll(0)
         return time.perf_counter() - begun
+
+    def _end_of(self, place: Any) -> int:
+        last_s = time.monotonic() + TOPIC_SETTLES_S
+        while True:
+            try:
+                end: int = self._consumer.get_watermark_offsets(place, timeout=10)[1]
+            except KafkaException:  # a new topic's partitions have no leader for a moment
+                if time.monotonic() > last_s:
+                    raise
+                time.sleep(0.1)
+            else:
+                return end
 
     def _next(self, last_s: float, missing: int) -> bytes:
         """The key of the next message that came out."""

@@ -1,7 +1,7 @@
 """What the benchmarks run: processes under a tether, the whole loop with an instant provider, hops of peers; and what each used.
 
-In: a folder and a broker. Out: running processes by role, their CPU seconds and memory from ``/proc``. Keeps what it started until the end of
-the context. Fails with ``NotStarted``, or as the supervisor does.
+In: a folder and a broker. Out: running processes by role, their CPU seconds and memory from ``/proc``. Keeps what it started until
+the end of the context. Fails with ``NotStarted``, or as the supervisor does.
 """
 
 import os
