@@ -20,10 +20,13 @@ from streams.deployment import ROOT
 from tests.benchmarks.table import Row, drawn, write
 
 GROUPS: dict[str, tuple[str, ...]] = {
+    "pipeline": ("latency", "throughput", "memory_mib", "cpu_ms_per_request", "torch_imported"),
+    "pure": ("decision_ms", "decision_onnx_ms", "codec"),
+    "scaling": ("scale_out", "in_flight"),
     "analytics": ("ingest", "views_ms", "feedback_to_profile_s"),
 }
-"""Modules of this folder with ``rows(folder)``, and the rows that each measures (those that begin so)."""
-TAKES_QUICK: frozenset[str] = frozenset()
+"""Modules of this folder with ``rows(folder)``, and how the names of the rows begin that each measures."""
+TAKES_QUICK = frozenset({"pipeline", "pure", "scaling"})
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -55,8 +58,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _chosen(names: Sequence[str]) -> list[str]:
-    wanted = set(names)
-    return [name for name, rows in GROUPS.items() if not wanted or name in wanted or wanted.intersection(rows)]
+    def is_wanted(group: str, rows: Sequence[str]) -> bool:
+        return not names or group in names or any(name.startswith(row) for name in names for row in rows)
+
+    return [group for group, rows in GROUPS.items() if is_wanted(group, rows)]
 
 
 def _measured(name: str, *, quick: bool) -> list[Row]:

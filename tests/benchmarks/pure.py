@@ -1,0 +1,96 @@
+"""What a decision and an event cost by themselves: no broker, one thread.
+
+In: a folder, which stays empty; the encoders of ``make setup``. Out: rows ``decision_ms``, ``decision_onnx_ms``, ``codec``. Keeps
+nothing. Fails as its parts do.
+
+``decision_ms`` is the median time from a request and its embedding's text to the plan with the propensities of 12 strategies and
+the features, encoding the text included. ``codec`` is the time that our encoding and decoding of every example of every event
+takes, records made and checked, over that of fastavro alone on plain dictionaries of the same events, in the median of rounds in
+turn.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from statistics import median
+
+import msgspec
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro.schema import load_schema
+
+import schemas
+from agents.deciding.held import Held
+from agents.encoding.encoder import Encoder
+from agents.encoding.onnx_encoder import OnnxEncoder
+from agents.encoding.static import StaticEncoder
+from agents.router import build_planner
+from schemas import EVENTS, Record, RequestReceived
+from schemas.generate import snake
+from streams.codec import Codec
+from tests.benchmarks.running import deployment_in, environ_for, requests
+from tests.benchmarks.table import Row, alone, beside
+
+
+def rows(folder: Path, *, quick: bool = False) -> list[Row]:
+    """Measure all three."""
+    rounds = 300 if quick else 2_000
+    ours, bare = _codec_us(rounds)
+    return [
+        alone("decision_ms", _decision_ms(folder / "static", StaticEncoder, rounds), "ms", reach=0.3),
+        alone("decision_onnx_ms", _decision_ms(folder / "onnx", OnnxEncoder, rounds), "ms", reach=1.5),
+        beside("codec", ours, "us for an event", bare, reach=1.5),
+    ]
+
+
+def _decision_ms(folder: Path, build: Callable[[Path], Encoder], rounds: int) -> float:
+    deployment = deployment_in(folder, "localhost:9")
+    encoder = build(deployment.models_folder)
+    planner, _ = build_planner(deployment, encoder, {**os.environ, **environ_for("http://localhost:9/v1")})
+    codec, held = Codec(), Held()
+    asked = [
+        event for _, raw in requests(rounds, "plain", "p") if isinstance(event := codec.decode(raw), RequestReceived)
+    ]
+    now_us = time.time_ns() // 1_000
+    took: list[float] = []
+    for event in asked:
+        begun = time.perf_counter()
+        planner.check(event)
+        routed = planner.plan(event, encoder.encode([event.message])[0], held, now_us)
+        took.append((time.perf_counter() - begun) * 1_000)
+        if len(routed.plan.candidates) != 12:
+            raise ValueError(f"{len(routed.plan.candidates)} strategies were eligible, not 12")
+    return median(took)
+
+
+def _codec_us(rounds: int) -> tuple[float, float]:
+    """Microseconds for an event, encoded and decoded once: by us, by fastavro."""
+    codec = Codec()
+    folder = Path(schemas.__file__).parent
+    events: list[Record] = []
+    plain = []
+    for name, kind in EVENTS.items():
+        schema = parse_schema(load_schema(str(folder / f"{snake(name)}.avsc")))
+        for path in sorted((folder / "examples" / snake(name)).glob("*.json")):
+            event = msgspec.json.decode(path.read_bytes(), type=kind)
+            events.append(event)
+            plain.append((schema, msgspec.to_builtins(event, builtin_types=(bytes,))))
+
+    def ours() -> None:
+        for event in events:
+            codec.decode(codec.encode(event))
+
+    def bare() -> None:
+        for schema, fields in plain:
+            out = BytesIO()
+            schemaless_writer(out, schema, fields)
+            schemaless_reader(BytesIO(out.getvalue()), schema, None)
+
+    took: dict[str, list[float]] = {"ours": [], "bare": []}
+    for _ in range(max(20, rounds // 10)):
+        for name, work in (("ours", ours), ("bare", bare)):
+            begun = time.perf_counter()
+            work()
+            took[name].append((time.perf_counter() - begun) * 1e6 / len(events))
+    return median(took["ours"]), median(took["bare"])
