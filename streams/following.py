@@ -88,6 +88,8 @@ class KafkaLog:
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": 100,
             "fetch.message.max.bytes": LETTER_BYTES,
+            "queued.max.messages.kbytes": 16 * 1024,  # what is fetched ahead; 64 MiB by default
+            "fetch.queue.backoff.ms": 20,  # where that is reached; a second by default
             "log_level": 0,
             "error_cb": lambda _: None,  # a broker that is away shows in the calls themselves
         }
