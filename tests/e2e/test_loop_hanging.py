@@ -1,0 +1,107 @@
+"""A worker that hangs restarts itself, says so, and loses nothing; one that waits for a call within its deadline is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.broker import RunningBroker
+from schemas import RequestRouted, ResponseReady, StageRestarted
+from streams.admin import delete_topics
+from tests.loop import Loop, deployment_in
+from tests.paid_model import PRICE, paid_model
+from tests.waiting import eventually
+
+STALLED_AFTER_S = 3.0
+HANGING = """
+import asyncio, os, sys, time
+from pathlib import Path
+import agents.router
+from streams import worker
+
+mended, plan = Path(os.environ["MENDED"]), agents.router.Router.handle
+
+async def handle(self, event):
+    if not mended.exists():
+        {hangs}
+    await plan(self, event)
+
+agents.router.Router.handle = handle
+sys.exit(worker.main(sys.argv[1:]))
+"""
+"""The router, with a handler that hangs until a file is there."""
+
+Start = Callable[..., Loop]
+
+
+@pytest.fixture
+def start(broker: RunningBroker, tmp_path: Path) -> Iterator[Start]:
+    loops: list[Loop] = []
+
+    def start(roles: list[str], **environ: str) -> Loop:
+        deployment = deployment_in(tmp_path, broker.bootstrap_servers, "hanging")
+        quick = deployment.model_copy(update={"stalled_after_s": STALLED_AFTER_S, "watch_every_s": 0.5})
+        loops.append(Loop(quick, roles, {"PENSTOCK_PROVIDER": "embedded", **environ}))
+        return loops[0]
+
+    yield start
+    for loop in loops:
+        loop.close()
+        if broker.kind == "given":
+            delete_topics(loop.deployment)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "hangs", ["await asyncio.Event().wait()", "time.sleep(3600)"], ids=["waits", "blocks the loop"]
+)
+def test_a_router_that_hangs_restarts_itself_and_plans_what_it_had_not(
+    start: Start, tmp_path: Path, hangs: str
+) -> None:
+    program, mended = tmp_path / "hanging.py", tmp_path / "mended"
+    program.write_text(HANGING.format(hangs=hangs), encoding="utf-8")
+    loop = start(["router"], MENDED=str(mended))
+    loop.up("router", program=program)
+    first = loop.pid("router")
+    asked = [loop.request() for _ in range(20)]
+    for request in asked:
+        loop.publish("requests", request)
+    restarted = loop.first("metrics", StageRestarted)
+    assert (restarted.stage, restarted.worker) == ("router", f"0:{first}")
+    assert restarted.stalled_s >= STALLED_AFTER_S
+    assert 1 <= restarted.lag_events <= len(asked)
+    mended.touch()
+    ids = {request.request_id for request in asked}
+    eventually(
+        lambda: {e.request.request_id for e in loop.events("routing", RequestRouted)} == ids, 40, describe="plans"
+    )
+    (died, *_) = [each for each in loop.happened if each.what == "died"]
+    assert died.detail.startswith("hung, and ended itself; starts again in")
+
+
+@pytest.mark.slow
+def test_a_generator_that_waits_for_a_slow_call_is_left_alone(start: Start) -> None:
+    with paid_model() as model:
+        loop = start(
+            ["router", "generator", "models"],
+            PENSTOCK_PROVIDER="openai",
+            OPENAI_BASE_URL=model.base_url,
+            OPENAI_API_KEY="a key",
+            PENSTOCK_MODEL_SIMPLE="paid",
+            PENSTOCK_MODEL_BALANCED="paid",
+            PENSTOCK_MODEL_PREMIUM="paid",
+            **{f"PENSTOCK_PRICE_{tier}": PRICE for tier in ("SIMPLE", "BALANCED", "PREMIUM")},
+        )
+        for role in ("router", "generator"):
+            loop.up(role)
+        request = loop.request("How long does it take?", deadline_ms=60_000)
+        with model.held():
+            loop.publish("requests", request)
+            longest_s = 3 * STALLED_AFTER_S
+            waits = "since_progress_s"
+            eventually(lambda: loop.measured("generator", waits) > longest_s, 40, describe="a long wait")
+        loop.first("responses", ResponseReady, request.request_id)
+    assert loop.events("metrics", StageRestarted) == []
+    assert not [each for each in loop.happened if each.what == "died"]
