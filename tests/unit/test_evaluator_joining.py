@@ -8,6 +8,8 @@ import pytest
 
 from schemas import Record
 from streams.identity import event_id
+from streams.limit import Limit
+from streams.pausing import Gate
 from streams.progress import Progress
 from tests.evaluator_desk import CODEC, START_US, Desk, S, failed, feedback, generation, ready
 
@@ -152,6 +154,26 @@ def test_feedback_for_nobody_is_held_and_then_dead_lettered_as_it_came():
     desk = run(scenario)
     assert desk.waiting.entries == {}
     assert desk.counts["feedback_orphan_total"] == 1
+
+
+def test_feedback_for_nobody_stays_while_the_dead_letters_are_closed_to_it_and_responses_go_on():
+    async def scenario(desk):
+        await desk.take(feedback("rating", 4))
+        desk.delivery.gate = Gate(Limit(most=0, share=0.0), lambda: desk.now_us)
+        await desk.after(30)
+        await desk.after(30)
+        assert desk.letters == []
+        assert list(desk.delivery.gate.paused) == ["feedback"]
+        await desk.take(ready(), generation())  # held up by nothing
+        assert desk.waiting.entries
+        assert desk.counts["feedback_orphan_total"] == 1
+        desk.delivery.gate.resume()
+        await desk.after(1)
+
+    desk = run(scenario)
+    assert desk.rewards[-1].reward == 0.75
+    assert desk.letters == []
+    assert desk.waiting.entries == {}
 
 
 def test_feedback_is_held_for_as_long_as_responses_have_a_backlog():

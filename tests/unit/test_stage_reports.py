@@ -8,6 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+from faust.types.tuples import Message
+
 from schemas import StageMeasured
 from streams.codec import Codec
 from streams.delivery import Origin
@@ -65,3 +68,36 @@ def test_reports_of_a_worker_that_was_restarted_with_the_same_process_id_are_no_
     assert [event.worker for event in before] == [event.worker for event in after]
     assert [event.sequence for event in before] == [event.sequence for event in after] == [0, 1]
     assert len({event.event_id for event in (*before, *after)}) == 4
+
+
+class Acknowledging:
+    """What a message's acknowledgement needs of Faust's consumer: nothing."""
+
+
+def an_event() -> Any:
+    message = Message("requests", 0, 7, 0.0, 0, (), None, b"?", None)
+    message.incref()
+    return SimpleNamespace(message=message)
+
+
+def a_stage(folder: Path) -> Stage:
+    app: Any = NoBroker()
+    return Stage("router", Deployment(var=folder), partitions=1, app=app)
+
+
+def test_an_event_that_was_handled_is_acknowledged(tmp_path: Path) -> None:
+    event = an_event()
+    with a_stage(tmp_path)._acknowledged_only_at_its_end(event):
+        pass
+    consumer: Any = Acknowledging()
+    assert event.message.ack(consumer)
+
+
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, GeneratorExit, KeyError])
+def test_an_event_whose_agent_was_cancelled_is_never_acknowledged(tmp_path: Path, raised: type[BaseException]) -> None:
+    stage, event = a_stage(tmp_path), an_event()
+    with pytest.raises(raised), stage._acknowledged_only_at_its_end(event):
+        raise raised
+    consumer: Any = Acknowledging()
+    assert not event.message.ack(consumer)
+    assert stage._unfinished == [event.message], "Faust knows what is under way only while somebody holds it"

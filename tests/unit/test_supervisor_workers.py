@@ -20,6 +20,7 @@ from streams.supervisor import (
     environment_of,
     uses_embedded_models,
 )
+from streams.watchdog import HUNG
 
 
 class PlayedProcess:
@@ -291,3 +292,30 @@ def test_a_worker_sees_the_deployment_that_the_supervisor_was_given(tmp_path, mo
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert Deployment() == given.model_copy(update={"worker": "3"})
+
+
+def test_a_worker_that_says_that_it_consumes_no_more_is_unready_until_it_says_otherwise(machine):
+    supervisor = machine.supervisor(roles=["router"])
+    supervisor.start(watch=False)
+    path = machine.deployment.run_folder / "worker-router-0.json"
+    said = {"pid": machine.of("router-0").pid, "ready": False, "why_not": "paused: requests"}
+    path.write_text(json.dumps(said))
+    supervisor.look()
+    assert [status.state for status in supervisor.status()] == ["unready"]
+    assert (machine.events[-1].what, machine.events[-1].detail) == ("unready", "paused: requests")
+    path.write_text(json.dumps({**said, "ready": True}))
+    supervisor.look()
+    supervisor.look()
+    assert [status.state for status in supervisor.status()] == ["ready"]
+    assert [each.what for each in machine.events] == ["starting", "ready", "unready", "ready"]
+
+
+def test_a_worker_that_hung_and_ended_itself_is_named_so_and_started_again(machine):
+    supervisor = machine.supervisor(roles=["router"])
+    supervisor.start(watch=False)
+    machine.of("router-0").status = HUNG
+    supervisor.look()
+    assert machine.events[-1].detail.startswith("hung, and ended itself; starts again in 0.5 s")
+    machine.now_s += 1
+    supervisor.look()
+    assert machine.said == ["start router-0", "start router-0"]
