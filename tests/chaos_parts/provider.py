@@ -130,7 +130,7 @@ class _Server:
                 await asyncio.sleep(delay_s)
                 if reader.at_eof():  # the caller's patience ended, or the caller
                     raise ConnectionResetError
-                await self._write(writer, "200 OK", _answer(body["model"], question))
+                await self._write(writer, "200 OK", _answer(number, body["model"], question))
                 whole = True
             else:
                 await self._write(writer, f"{mode} Refused", {"error": {"message": f"status {mode}"}})
@@ -155,8 +155,9 @@ class _Server:
         self._ledger.write(json.dumps(said) + "\n")
 
 
-def _answer(model: str, question: str) -> dict[str, Any]:
-    message = {"role": "assistant", "content": f"You asked: {question[-80:]}"}
+def _answer(number: int, model: str, question: str) -> dict[str, Any]:
+    # No two answers are the same: a request that was answered by two calls shows it.
+    message = {"role": "assistant", "content": f"Answer {number} to: {question[-80:]}"}
     return {
         "id": "chat",
         "object": "chat.completion",
