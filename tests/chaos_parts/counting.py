@@ -57,6 +57,42 @@ class Verdict:
         }
 
 
+class Ended:
+    """Whether everything of a load has its end, for who asks again and again: each entry is looked at once."""
+
+    def __init__(self, confirmed: Collection[Identity], rated: Collection[str]) -> None:
+        self._unanswered = set(confirmed)
+        self._unrewarded: set[Identity] = set()
+        self._rewarded: set[Identity] = set()
+        self._unjudged = set(rated)
+        self._wanted = frozenset(confirmed)
+        self._seen: Counter[str] = Counter()
+
+    def by(self, topics: Mapping[str, Sequence[Entry]]) -> bool:
+        """Take in what is new in the topics, and say."""
+        for entry in self._new(topics, "rewards"):
+            if entry.kind == "RewardComputed":
+                self._rewarded.add(entry.identity)
+                self._unrewarded.discard(entry.identity)
+                self._unjudged.discard(entry.fields["cause_id"])
+        for entry in self._new(topics, "responses"):
+            if entry.kind in TERMINAL and entry.identity in self._wanted:
+                self._unanswered.discard(entry.identity)
+                if entry.kind == "ResponseReady" and entry.identity not in self._rewarded:
+                    self._unrewarded.add(entry.identity)
+        for name in topics:
+            if name.endswith("-dlq"):
+                letters = _letters({name: list(self._new(topics, name))})
+                self._unanswered.difference_update(identity for each in letters for identity in _request_in(each))
+                self._unjudged.difference_update(f["event_id"] for kind, f in letters if kind == "FeedbackGiven")
+        return not (self._unanswered or self._unrewarded or self._unjudged)
+
+    def _new(self, topics: Mapping[str, Sequence[Entry]], name: str) -> Sequence[Entry]:
+        begin = self._seen[name]
+        self._seen[name] = len(topics[name])
+        return topics[name][begin:]
+
+
 def judge(
     confirmed: Collection[Identity],
     rated: Collection[str],

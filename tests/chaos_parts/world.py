@@ -20,7 +20,7 @@ from streams.admin import create_topics
 from streams.deployment import ROOT, Deployment
 from streams.supervisor import Happened, Supervisor, worker_command
 from streams.topics import STAGES
-from tests.chaos_parts.counting import TERMINAL, Verdict, judge, longest_gap_s
+from tests.chaos_parts.counting import TERMINAL, Ended, Verdict, judge, longest_gap_s
 from tests.chaos_parts.load import Load
 from tests.chaos_parts.node import Node
 from tests.chaos_parts.provider import Provider
@@ -148,15 +148,14 @@ class World:
         """Wait until everything that the load sent has its end, or nothing more comes; then count."""
         load.stop()
         assert not load.refused, load.refused
-        quiet_since = time.monotonic()
+        ended, quiet_since = Ended(load.confirmed, load.rated), time.monotonic()
         while True:
             if self.reader.look(0.5):
                 quiet_since = time.monotonic()
-            during = self.faults_us if faults_us is None else faults_us
-            found = judge(load.confirmed, load.rated, self.reader.entries, self.provider.calls(), during)
-            ended = not (found.lost or found.unrewarded or found.feedback_lost)
-            if ended or time.monotonic() - quiet_since > quiet_s:
-                return found
+            if ended.by(self.reader.entries) or time.monotonic() - quiet_since > quiet_s:
+                break
+        during = self.faults_us if faults_us is None else faults_us
+        return judge(load.confirmed, load.rated, self.reader.entries, self.provider.calls(), during)
 
     # ---------------------------------------------------------------------------------------------------- the faults
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos_parts.counting import Identity, Verdict, judge, longest_gap_s
+from tests.chaos_parts.counting import Ended, Identity, Verdict, judge, longest_gap_s
 from tests.chaos_parts.provider import Call
 from tests.chaos_parts.reading import Entry
 
@@ -96,6 +96,26 @@ def test_a_try_after_a_call_that_its_caller_hung_up_on_is_not_paid_twice_but_one
 def test_feedback_without_a_reward_and_an_answer_without_a_reward_are_told() -> None:
     verdict = judged(REQUEST, response(), rated=["feedback"])
     assert (verdict.unrewarded, verdict.feedback_lost) == ([ONE], ["feedback"])
+
+
+def test_a_load_has_ended_when_all_is_answered_rewarded_and_judged_in_whatever_order_it_came() -> None:
+    topics: dict[str, list[Entry]] = {"responses": [], "rewards": [], "evaluator-dlq": []}
+    ended = Ended([ONE], ["feedback"])
+    assert not ended.by(topics)
+    topics["rewards"].append(REWARD)
+    assert not ended.by(topics)
+    topics["responses"].append(response())
+    assert not ended.by(topics)
+    topics["rewards"].append(entry("rewards", "RewardComputed", cause_id="feedback"))
+    assert ended.by(topics)
+
+
+def test_an_answer_that_waits_for_its_reward_has_not_ended() -> None:
+    topics: dict[str, list[Entry]] = {"responses": [response()], "rewards": []}
+    ended = Ended([ONE], [])
+    assert not ended.by(topics)
+    topics["rewards"].append(REWARD)
+    assert ended.by(topics)
 
 
 def test_the_longest_gap_is_that_of_the_partition_that_waited_longest() -> None:
