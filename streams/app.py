@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from faust.types import AppT
 
+from streams.buffering import BATCH
 from streams.committing import App
 from streams.deployment import Deployment
 from streams.topics import LETTER_BYTES
@@ -46,6 +47,7 @@ def build_app(
         broker_request_timeout=max(40.0, deployment.session_timeout_s + 5),
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=LETTER_BYTES,
+        broker_max_poll_records=BATCH,
         producer_max_request_size=LETTER_BYTES,
         producer_compression_type="gzip" if deployment.compress else None,
         producer_acks=-1,

@@ -12,9 +12,10 @@ from gaps is needed.
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, TransportT
+
+from streams.buffering import BufferingApp
 
 
 def committable(acknowledged: Iterable[int], under_way: Iterable[int]) -> tuple[list[int], int | None]:
@@ -39,6 +40,22 @@ class Consumer(driver.Consumer):
         self._acked_index[tp].difference_update(finished)
         return offset
 
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Collect no gaps: ``committable`` needs none, and where every second offset is a transaction's marker they are endless."""
+
+    def hold(self, partitions: Iterable[TP]) -> None:
+        """Fetch no more of these partitions; call it again now and then, because a rebalance lets all go.
+
+        What was fetched already is still handed over. Faust's ``pause_partitions`` drops it: read past, and never seen again.
+        """
+        for tp in partitions:
+            self.on_buffer_full(tp)
+
+    def let_go(self, partitions: Iterable[TP]) -> None:
+        """Fetch these partitions again."""
+        for tp in partitions:
+            self.on_buffer_drop(tp)
+
 
 class Transport(driver.Transport):
     """Faust's transport with our consumer."""
@@ -46,7 +63,7 @@ class Transport(driver.Transport):
     Consumer: ClassVar[Any] = Consumer
 
 
-class App(faust.App):
+class App(BufferingApp):
     """Faust's app with our transport."""
 
     def _new_transport(self) -> TransportT:

@@ -296,18 +296,14 @@ class Stage:
         """Keep the partitions of paused sources from being fetched; again and again, because a rebalance resumes all."""
         paused = self.paused()
         if paused and not self.app.rebalancing:
-            self.app.consumer.pause_partitions(
-                {tp for tp in self._condition.mine() if self._sources[tp.topic] in paused}
-            )
+            self._consumer.hold({tp for tp in self._condition.mine() if self._sources[tp.topic] in paused})
 
     def _obey(self, order: ResumeOrdered) -> None:
         if order.role != self.role:
             return
         resumed = self.delivery.gate.resume(order.source, ordered_by=order.ordered_by)
         if resumed and not self.app.rebalancing:
-            self.app.consumer.resume_partitions(
-                {tp for tp in self._condition.mine() if self._sources[tp.topic] in resumed}
-            )
+            self._consumer.let_go({tp for tp in self._condition.mine() if self._sources[tp.topic] in resumed})
 
     async def _tell_news(self) -> None:
         news = self.delivery.gate.news
@@ -320,6 +316,10 @@ class Stage:
                 return
             self.log.warning("paused" if isinstance(news[0], Pause) else "resumed", **vars(news[0]))
             news.popleft()
+
+    @property
+    def _consumer(self) -> Any:
+        return self.app.consumer  # streams/committing.py's
 
     @property
     def _worker(self) -> str:
