@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from agents.deciding.governance import Overrides
-from agents.deciding.planning import config_hash
+from agents.deciding.in_force import config_hash
 from agents.deciding.policy import choose
 from agents.loading.reading import load_catalogue, load_settings, load_workflows
 from schemas import (

@@ -68,10 +68,11 @@ class Held:
         self.overrides = Overrides()
         self.stale_total = 0
         self._profiles: dict[str, Profile] = {}
+        self._empty: dict[str, Profile] = {}
 
     def profile(self, scope: str) -> Profile:
-        """The newest profile of a scope; version 0 where there is none."""
-        return self._profiles.get(scope) or Profile(scope)
+        """The newest profile of a scope, the same object until a newer one comes; version 0 where there is none."""
+        return self._profiles.get(scope) or self._empty.setdefault(scope, Profile(scope))
 
     @property
     def newest_version(self) -> int:

@@ -1,14 +1,13 @@
 """From a request to its plan: the router's whole decision, as one pure function of what is known.
 
-Comes in: a request, its embedding, what is held of profiles and overrides, the time. Goes out: ``RequestRouted``. Keeps
-nothing but what it was built with (workflows, catalogue, settings, content types). Fails with ``Rejected``, which becomes
-ResponseFailed. Pure.
+Comes in: a request, its embedding, what is held of profiles and overrides, the time. Goes out: ``RequestRouted``. Keeps what it
+was built with (workflows, catalogue, settings, content types), and what follows from it (``InForce``). Fails with ``Rejected``,
+which becomes ResponseFailed. Pure.
 
-The phases: check the request; find what kind it is; lay the settings' levels over each other; find the eligible; let the
-policy (or, with learning off, the built-in rules) give each its probability; draw; order the alternatives; say why.
+The phases: check the request; find what kind it is; lay the settings' levels over each other; find the eligible; let the policy
+(or, with learning off, the built-in rules) give each its probability; draw; order the alternatives; say why.
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -24,12 +23,13 @@ from agents.deciding.catalogue import TIERS, Catalogue, Strategy
 from agents.deciding.complexity import Complexity, complexity_of
 from agents.deciding.content_types import ContentTypes, TypeGuess
 from agents.deciding.eligibility import Limits, eligible
-from agents.deciding.governance import Effective, GovernanceFile, Overrides
-from agents.deciding.held import Held, Profile
+from agents.deciding.governance import GovernanceFile
+from agents.deciding.held import Held
+from agents.deciding.in_force import InForce
 from agents.deciding.prior import Band, Estimate, band_of, rule_pick
 from agents.deciding.reasoning import Circumstances, reasoning
 from agents.deciding.workflow import Workflow, prompt_variables
-from schemas import Candidate, Exclusion, Plan, RequestReceived, RequestRouted, Step
+from schemas import Candidate, Exclusion, Plan, RequestReceived, RequestRouted
 from streams.errors import Code, Rejected
 from streams.identity import draw, event_id
 
@@ -86,6 +86,7 @@ class Planner:
         self._environment = environment
         self._content_types = {name: content_types(workflow) for name, workflow in workflows.items()}
         self._encoder = encoder
+        self._known: dict[str, InForce] = {}
 
     def check(self, request: RequestReceived) -> Workflow:
         """The request's workflow; ``Rejected`` with a code and a sentence where the request cannot be answered."""
@@ -148,18 +149,17 @@ class Planner:
         """
         workflow = self.check(request)
         kind = self.kind_of(request, vector)
-        effective = self._governance.effective(self._environment, workflow.settings, held.overrides)
-        settings = effective.settings
+        in_force = self._in_force(workflow, held)
+        settings, profile = in_force.effective.settings, in_force.profile
         asked_us = asked_at_us(request.occurred_at_us, taken_in_us, now_us)
         deadline_at_us = asked_us + (request.deadline_ms or settings.deadline_ms) * 1_000
-        learning = settings.learning_enabled and settings.auto_optimization
-        profile = held.profile(scope_of(workflow.name)) if learning else Profile(scope_of(workflow.name))
+        believed = in_force.estimates(kind.guess.content_type, kind.band)
 
         def estimate(strategy: Strategy) -> Estimate:
-            return profile.estimate(self.catalogue, strategy, kind.guess.content_type, kind.band)
+            return believed[strategy.id]
 
         limits = Limits(
-            pins=workflow.pins,
+            pins=in_force.pins,
             demanded=request.strategy,
             sensitivity=request.sensitivity,
             overrides=held.overrides,
@@ -175,8 +175,8 @@ class Planner:
             reasons = "; ".join(dict.fromkeys(reason for _, reason in excluded))
             raise Rejected(f"No strategy may answer: {reasons}.", code=Code.NO_ELIGIBLE_STRATEGY)
         estimates = {strategy.id: estimate(strategy) for strategy in able}
-        incumbent = self._incumbent(profile, able, kind)
-        decision = self._decide(workflow, request, profile, estimates, incumbent, effective, learning=learning)
+        incumbent = self._incumbent(in_force, able, kind)
+        decision = self._decide(workflow, request, estimates, incumbent, in_force)
         drawn = draw(request.tenant, request.conversation_id, request.request_id)
         chosen = self.catalogue.strategy(policy.choose(decision.probabilities, drawn))
         candidates = tuple(
@@ -191,10 +191,10 @@ class Planner:
             )
             for name, e in estimates.items()
         )
-        pinned = (*workflow.pinned_parts, *(("strategy",) if request.strategy else ()))
+        pinned = (*in_force.pinned_parts, *(("strategy",) if request.strategy else ()))
         steps = (chosen, *self._alternatives(chosen, able, decision.probabilities, simple=settings.fallback_to_simple))
         plan = Plan(
-            steps=tuple(self._step(strategy, workflow, held.overrides) for strategy in steps),
+            steps=tuple(in_force.step(strategy) for strategy in steps),
             propensity=decision.probabilities[chosen.id],
             draw=drawn,
             candidates=candidates,
@@ -202,7 +202,7 @@ class Planner:
             policy=policy.NAME if profile.learned else policy.RULES,
             profile_scope=profile.scope,
             profile_version=profile.version,
-            config_hash=config_hash(workflow, self.catalogue, effective),
+            config_hash=in_force.config_hash,
             content_type=kind.guess.content_type,
             content_type_confidence=float(kind.guess.confidence),
             complexity=kind.complexity.level,
@@ -210,7 +210,7 @@ class Planner:
             encoder=self._encoder,
             feature_set=FEATURE_SET,
             pinned=pinned,
-            decided=workflow.decided_parts,
+            decided=in_force.decided_parts,
             overrides=held.overrides.active,
             quality_floor=decision.floor,
             floor_met=decision.floor_met,
@@ -228,7 +228,7 @@ class Planner:
                     complexity=kind.complexity.level,
                     complexity_reasons=kind.complexity.reasons,
                     learned=profile.learned,
-                    learning_off=not learning,
+                    learning_off=not in_force.learning,
                     pinned=pinned,
                     overrides=held.overrides.active,
                     floor=decision.floor,
@@ -244,8 +244,22 @@ class Planner:
             plan=plan,
         )
 
-    def _incumbent(self, profile: Profile, able: tuple[Strategy, ...], kind: Kind) -> str:
-        held = profile.incumbent(self.catalogue, kind.guess.content_type, kind.band)
+    def _in_force(self, workflow: Workflow, held: Held) -> InForce:
+        profile = held.profile(scope_of(workflow.name))
+        found = self._known.get(workflow.name)
+        if found is None or found.held is not profile or found.overrides is not held.overrides:
+            found = self._known[workflow.name] = InForce(
+                workflow,
+                self.catalogue,
+                self._governance,
+                self._environment,
+                held=profile,
+                overrides=held.overrides,
+            )
+        return found
+
+    def _incumbent(self, in_force: InForce, able: tuple[Strategy, ...], kind: Kind) -> str:
+        held = in_force.incumbent(kind.guess.content_type, kind.band)
         if any(strategy.id == held for strategy in able):
             return held
         return rule_pick(able, kind.guess.content_type, kind.band).id
@@ -254,17 +268,14 @@ class Planner:
         self,
         workflow: Workflow,
         request: RequestReceived,
-        profile: Profile,
         estimates: Mapping[str, Estimate],
         incumbent: str,
-        effective: Effective,
-        *,
-        learning: bool,
+        in_force: InForce,
     ) -> policy.Decision:
-        settings = effective.settings
-        if not learning:
+        settings = in_force.effective.settings
+        if not in_force.learning:
             return policy.certainly(incumbent, estimates, settings.quality_floor)
-        if not profile.learned:
+        if not in_force.profile.learned:
             return policy.by_rule(incumbent, estimates, settings.quality_floor, exploration=settings.exploration)
         return policy.decide(
             estimates,
@@ -288,33 +299,6 @@ class Planner:
             if of_tier:
                 found.append(max(of_tier, key=lambda s: (probabilities[s.id], s.retrieval == chosen.retrieval)))
         return tuple(found)
-
-    def _step(self, strategy: Strategy, workflow: Workflow, overrides: Overrides) -> Step:
-        pins = workflow.pins
-        model = self.catalogue.model_of(strategy)
-        graph = strategy.graph if pins.graph is None else pins.graph
-        sizes = [size for size in (pins.max_chunk_size, overrides.max_chunk_size) if size is not None]
-        return Step(
-            strategy=strategy.id,
-            agent=strategy.agent,
-            tier=strategy.tier,
-            model=model.name,
-            provider=model.provider,
-            retrieval=strategy.retrieval,
-            top_k=pins.top_k or strategy.top_k,
-            graph=graph and not overrides.disable_graph_queries,
-            sources=tuple(self._governance.sources) if pins.sources is None else pins.sources,
-            tools=strategy.tools if pins.tools is None else pins.tools,
-            max_chunk_size=min(sizes, default=None),
-            refinement=strategy.refinement,
-            prompt_version=strategy.prompt_version,
-        )
-
-
-def config_hash(workflow: Workflow, catalogue: Catalogue, effective: Effective) -> str:
-    """The hash of all that a plan depends on beside the request, the profile and the time."""
-    parts = (workflow.config_hash, catalogue.version, repr(effective.settings), repr(effective.overrides))
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
 
 
 def _first_too_long(request: RequestReceived) -> str | None:

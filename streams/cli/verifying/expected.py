@@ -33,7 +33,7 @@ class Expected:
 def expected_of(deployment: "Deployment", environ: Mapping[str, str], overrides: "Overrides") -> Expected:
     """Read the files and say what they mean."""
     from agents.deciding.governance import Overrides, StatedSettings
-    from agents.deciding.planning import config_hash
+    from agents.deciding.in_force import config_hash
     from agents.loading.reading import load_catalogue, load_settings, load_workflows
 
     governance = load_settings(deployment.settings)
