@@ -233,7 +233,8 @@ class ContentTypes:
         likeness -= self._own_penalty + FORM_PENALTY * form.sum()
         padded = np.append(likeness, -np.inf)[self._places]
         top = np.partition(padded, -NEAREST, axis=1)[:, -NEAREST:]
-        mean_of_nearest = np.where(np.isfinite(top), top, 0.0).sum(axis=1) / self._nearest
+        top[top == -np.inf] = 0.0
+        mean_of_nearest = top.sum(axis=1) / self._nearest
         totals = STEEPNESS * (_kernel(likeness) @ self._coefficients + mean_of_nearest)
         odds = np.exp(totals - totals.max())
         probabilities = (odds / odds.sum()).tolist()

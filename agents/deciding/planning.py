@@ -321,4 +321,4 @@ def features(request: RequestReceived, kind: Kind, vector: Vector) -> tuple[floa
         min(len(request.history), 10) / 10,
         1.0 if request.documents else 0.0,
     )
-    return (*plain, *(float(x) for x in vector[:PROJECTED_DIMENSIONS]))
+    return (*plain, *vector[:PROJECTED_DIMENSIONS].tolist())
