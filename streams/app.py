@@ -14,8 +14,8 @@ from streams.committing import App
 from streams.deployment import Deployment
 from streams.topics import LETTER_BYTES
 
-LINGER_MS = {"evaluator": 5}
-"""How long a role's producer gathers what is published: nobody waits for a reward, and several messages cost what one does."""
+GATHER_MS = {"evaluator": 20}
+"""How long a role gathers what it fetches and publishes: nobody waits for a reward, and several messages cost what one does."""
 
 
 def group_of(role: str, deployment: Deployment) -> str:
@@ -34,7 +34,7 @@ def build_app(
     servers = deployment.bootstrap().split(",")
     data = deployment.var / "faust" / f"{deployment.topic_prefix}{role}-{deployment.worker}"
     data.mkdir(parents=True, exist_ok=True)
-    return App(
+    app = App(
         group_of(role, deployment),
         loop=loop,
         broker=";".join(f"kafka://{server.strip()}" for server in servers),
@@ -51,7 +51,7 @@ def build_app(
         producer_max_request_size=LETTER_BYTES,
         producer_compression_type="gzip" if deployment.compress else None,
         producer_acks=-1,
-        producer_linger=LINGER_MS.get(role, 0) / 1_000,
+        producer_linger=GATHER_MS.get(role, 0) / 1_000,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         topic_partitions=partitions,
@@ -61,3 +61,5 @@ def build_app(
         worker_redirect_stdouts=False,
         table_cleanup_interval=timedelta(seconds=30),
     )
+    app.gather_ms = GATHER_MS.get(role, 0)
+    return app

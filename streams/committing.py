@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, TransportT
 
+from streams import taking_in
 from streams.buffering import BufferingApp
 
 
@@ -28,7 +29,7 @@ def committable(acknowledged: Iterable[int], under_way: Iterable[int]) -> tuple[
     return done, done[-1] + 1 if done else None
 
 
-class Consumer(driver.Consumer):
+class Consumer(taking_in.Consumer):
     """Faust's consumer, committing by ``committable``."""
 
     def _new_offset(self, tp: TP) -> int | None:
@@ -65,6 +66,9 @@ class Transport(driver.Transport):
 
 class App(BufferingApp):
     """Faust's app with our transport."""
+
+    gather_ms = 0
+    """How long the broker may gather what this app fetches, and its producer what it publishes."""
 
     def _new_transport(self) -> TransportT:
         return Transport(self.conf.broker_consumer, self)
