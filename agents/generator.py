@@ -198,7 +198,10 @@ class Generator:
         if finished is None:
             in_vain_usd = self._paid_in_vain_usd.get(identity, 0.0)
             counted = replace(outcome, cost_usd=outcome.cost_usd + in_vain_usd)
-            finished = await self._remembered.finish(identity, counted)
+            kept = await self._remembered.finish(identity, counted)
+            if not await self._ownership.is_ours():  # it may have gone while the broker took it in
+                return None
+            finished = self._remembered.finished(identity) or kept
         self._paid_in_vain_usd.pop(identity, None)
         self._running.pop(identity, None)
         return finished

@@ -10,12 +10,14 @@ from datetime import timedelta
 from faust.types import AppT
 
 from streams.buffering import BATCH
-from streams.committing import App
 from streams.deployment import Deployment
+from streams.rebalancing import App, Tables
 from streams.topics import LETTER_BYTES
 
 GATHER_MS = {"evaluator": 20}
 """How long a role gathers what it fetches and publishes: nobody waits for a reward, and several messages cost what one does."""
+HEARTBEAT_S = 0.3
+"""A rebalance waits until the last worker has heard of it by its heartbeat."""
 
 
 def group_of(role: str, deployment: Deployment) -> str:
@@ -39,11 +41,13 @@ def build_app(
         loop=loop,
         broker=";".join(f"kafka://{server.strip()}" for server in servers),
         store="rocksdb://",
+        TableManager=Tables,
         datadir=str(data),
         broker_client_id=f"penstock-{role}-{deployment.worker}",
         broker_commit_interval=deployment.commit_interval_s,
         broker_session_timeout=deployment.session_timeout_s,
-        broker_heartbeat_interval=deployment.session_timeout_s / 4,
+        broker_heartbeat_interval=HEARTBEAT_S,
+        consumer_group_instance_id=deployment.instance,
         broker_request_timeout=max(40.0, deployment.session_timeout_s + 5),
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=LETTER_BYTES,

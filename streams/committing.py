@@ -1,22 +1,31 @@
-"""Which offsets may be committed: never past an event that is still being handled.
+"""Which offsets may be committed: never past an event that is still being handled, and only for events of this generation.
 
-In: the offsets acknowledged and those under way in a partition. Out: the offset to commit. Keeps nothing. Cannot fail. ``Consumer``
-and ``Transport`` put it into Faust.
+In: the offsets acknowledged and those under way in a partition. Out: the offset to commit. Keeps what Faust's consumer keeps.
+Cannot fail. ``Consumer`` puts it into Faust.
 
 Why not Faust's own: with several events in flight, Faust 0.15.3 takes what was acknowledged for contiguous with what was
 committed when one event is missing in between (committed 10; 11 and 12 acknowledged; commits 13, and event 10 is lost if the
 process dies), and takes anything for contiguous while nothing was committed yet. The messages under way are known, so no guess
 from gaps is needed.
+
+A generation ends with a rebalance, or with this worker. What was under way then comes again, here or elsewhere, so its
+acknowledgement no longer counts: Faust acknowledges also what is cancelled when it stops, and would commit it.
 """
 
+import asyncio
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from contextlib import suppress
+from time import monotonic
+from typing import Any
 
-from faust.transport.drivers import aiokafka as driver
-from faust.types import TP, TransportT
+from faust.types import TP
 
 from streams import taking_in
-from streams.buffering import BufferingApp
+
+_LOOK_EVERY_S = 0.01
+_COMMIT_WITHIN_S = 1.0
+_NOTHING_TO_FETCH_S = 0.05
+_FETCH_AGAIN_S = 0.1
 
 
 def committable(acknowledged: Iterable[int], under_way: Iterable[int]) -> tuple[list[int], int | None]:
@@ -30,7 +39,51 @@ def committable(acknowledged: Iterable[int], under_way: Iterable[int]) -> tuple[
 
 
 class Consumer(taking_in.Consumer):
-    """Faust's consumer, committing by ``committable``."""
+    """Faust's consumer, committing by ``committable``, finishing before partitions go, and never asleep when they come."""
+
+    async def finish(self, within_s: float) -> None:
+        """Wait for the events under way, at most so long, and commit what is done."""
+        deadline_s = monotonic() + within_s
+        while self.under_way() and monotonic() < deadline_s:  # noqa: ASYNC110 - Faust's event for it is one waiter's only
+            await asyncio.sleep(_LOOK_EVERY_S)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._commit_now(), _COMMIT_WITHIN_S)
+
+    def under_way(self) -> int:
+        """How many events are being handled."""
+        return sum(not message.acked for message in list(self._unacked_messages))
+
+    def disown(self) -> None:
+        """Let the acknowledgement of what is under way count for nothing: it comes again, here or elsewhere."""
+        for message in list(self._unacked_messages):
+            message.acked = True
+        self._unacked_messages.clear()
+        self._acked.clear()
+        self._acked_index.clear()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Finish what is nearly done and commit it, before another worker gets the rest again."""
+        if revoked:
+            await self.app.finish_before_rebalance()
+        await super().on_partitions_revoked(revoked)
+        self.disown()
+
+    async def _commit_now(self) -> None:
+        if not await self.commit():  # it says so where another one was under way
+            await self.commit()
+
+    async def _wait_next_records(self, timeout: float) -> tuple[Any, set[TP]]:  # noqa: ASYNC109 - Faust's signature
+        """Fetch, looking again soon for what came in by a seek or a new assignment, where Faust sleeps for a second.
+
+        aiokafka gets a copy of the partitions: Faust's own set may become empty meanwhile, which means all of them to aiokafka.
+        """
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        active = self._get_active_partitions()
+        if not active:
+            await self.sleep(_NOTHING_TO_FETCH_S)
+            return {}, active
+        return await self._getmany(set(active), min(timeout, _FETCH_AGAIN_S)), active
 
     def _new_offset(self, tp: TP) -> int | None:
         committed = self._committed_offset[tp] or 0
@@ -56,19 +109,3 @@ class Consumer(taking_in.Consumer):
         """Fetch these partitions again."""
         for tp in partitions:
             self.on_buffer_drop(tp)
-
-
-class Transport(driver.Transport):
-    """Faust's transport with our consumer."""
-
-    Consumer: ClassVar[Any] = Consumer
-
-
-class App(BufferingApp):
-    """Faust's app with our transport."""
-
-    gather_ms = 0
-    """How long the broker may gather what this app fetches, and its producer what it publishes."""
-
-    def _new_transport(self) -> TransportT:
-        return Transport(self.conf.broker_consumer, self)

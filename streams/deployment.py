@@ -44,6 +44,7 @@ class Deployment(BaseSettings):
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, le=65_535)
     worker: str = "0"
+    instance: str | None = None
 
     @property
     def run_folder(self) -> Path:

@@ -71,7 +71,7 @@ class Ownership:
 
     def is_settled(self) -> bool:
         """Whether no rebalance is under way and the tables are complete."""
-        return bool(not self._app.rebalancing and self._app.tables.actives_ready and self._app.flow_control.is_active())
+        return bool((self._app.is_settled() or self._app.finishing) and self._app.holds_lease())
 
     async def wait_settled(self, partition: int) -> None:
         """Return when no rebalance is under way and ``partition`` is this worker's; ``NotOurs`` where it is not."""

@@ -10,6 +10,7 @@ import json
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -99,6 +100,18 @@ def why_not_ready(path: Path) -> str:
     """Give what a process says in this file that keeps it from being ready; "" where it says nothing."""
     why = (read_json(path) or {}).get("why_not")
     return why if isinstance(why, str) else ""
+
+
+def installation(var: Path) -> str:
+    """Give the name of what is installed on this ``var`` folder: drawn once, then always the same."""
+    path = var / "installation.json"
+    found = (read_json(path) or {}).get("id")
+    if isinstance(found, str):
+        return found
+    var.mkdir(parents=True, exist_ok=True)
+    drawn = uuid.uuid4().hex[:12]
+    replace_json(path, {"id": drawn})
+    return drawn
 
 
 def remove_stale(run_folder: Path, alive: Callable[[int], bool]) -> list[str]:

@@ -36,6 +36,7 @@ from streams.metrics import Histogram, known
 from streams.outbox import Outbox
 from streams.passing import passes
 from streams.pausing import Pause, event_of
+from streams.rebalancing import App
 from streams.topics import TOPICS
 from streams.tracing import Headers, carried
 from streams.under_way import CallsUnderWay
@@ -86,6 +87,7 @@ class Stage:
         self.watchdog = Watchdog(self, deployment)
         self.log = logger(role=role, worker=deployment.worker)
         self._before: list[Callable[[], Awaitable[None]]] = [self._publish_schemas, self._ask_the_time]
+        self._readers: list[CompactedReader] = []
         self._prepared = False
         self._preparing = asyncio.Lock()
         self._counters: dict[str, float] = {}
@@ -98,11 +100,10 @@ class Stage:
         self._lag_of = Lag(deployment)
         self._beat_s: float | None = None
         self._unfinished: list[Any] = []
-        self.app.on_partitions_assigned.connect(self._on_assigned, weak=False)
+        self._prepare_before_joining()
         self.app.on_before_shutdown.connect(self._stop_watching, weak=False)
         self.app.timer(interval=REPORT_INTERVAL_S, name=f"{role}-report")(self._report)
         self.app.task(self._beat)
-        self.app.task(self._ready)  # at once: while partitions are handed over it would hold up the whole group
 
     # ------------------------------------------------------------------------------------------- how it is, from any thread
 
@@ -208,7 +209,8 @@ class Stage:
             refuse=refuse or self._refuse,
             look_up=self.schemas.beside,
         )
-        self.app.task(reader.follow)
+
+        self._readers.append(reader)
         self.before_first_event(reader.caught_up)
 
     def count(self, name: str, by: float = 1) -> None:
@@ -224,6 +226,8 @@ class Stage:
             return
         async with self._preparing:
             if not self._prepared:
+                for reader in self._readers:
+                    self.app.add_future(reader.follow())
                 for prepare in self._before:
                     await self._until_prepared(prepare)
                 self._prepared = True
@@ -275,8 +279,14 @@ class Stage:
     async def _refuse(self, origin: Origin, error: Undecodable) -> None:
         await self.delivery.dead_letter(origin, error, attempts=1)
 
-    async def _on_assigned(self, app: AppT, assigned: set[Any], **_: Any) -> None:
-        self.log.info("consuming", partitions=len(assigned), group=app.conf.id)
+    def _prepare_before_joining(self) -> None:
+        if isinstance(self.app, App):
+            self.app.prepare, self.app.when_settled = self._ready, self._say_consuming
+        else:
+            self.app.task(self._ready)
+
+    def _say_consuming(self, partitions: int) -> None:
+        self.log.info("consuming", partitions=partitions, group=self.app.conf.id)
 
     async def _beat(self) -> None:
         """Come round once a second: for the watchdog to see, and to tell what was paused or resumed."""

@@ -116,10 +116,16 @@ def uses_embedded_models(deployment: Deployment, environ: Mapping[str, str]) -> 
     return any(model.provider == EMBEDDED for model in catalogue.models.values())
 
 
-def environment_of(deployment: Deployment, number: int, environ: Mapping[str, str]) -> dict[str, str]:
-    """Give the variables under which a worker sees the same deployment, whatever it was made from here."""
+def environment_of(
+    deployment: Deployment, number: int, environ: Mapping[str, str], *, installation: str | None = None
+) -> dict[str, str]:
+    """Give the variables under which a worker sees the same deployment, whatever it was made from here.
+
+    ``installation`` makes it a static member of its group: started again, it has its partitions back at once.
+    """
     variables = dict(environ)
-    for name, value in deployment.model_copy(update={"worker": str(number)}):
+    instance = f"{installation}-{number}" if installation else deployment.instance
+    for name, value in deployment.model_copy(update={"worker": str(number), "instance": instance}):
         variable = f"PENSTOCK_{name.upper()}"
         variables.pop(variable, None)
         if value is not None:
@@ -183,7 +189,7 @@ class Supervisor:
         self._ending = threading.Event()
         self._watcher: threading.Thread | None = None
         self._workers = [
-            _Worker(role, number, self._log_of(role, number), self._run_file_of(role, number))
+            self._worker(role, number)
             for role in ROLES
             if role in chosen
             for number in range(1 if role == MODELS else counts.get(role, 1))
@@ -240,6 +246,37 @@ class Supervisor:
         with self._guard:
             return [_status(w) for w in self._workers]
 
+    def numbers(self, role: str) -> list[int]:
+        """Which workers of a role there are."""
+        with self._guard:
+            return [worker.number for worker in self._workers if worker.role == role]
+
+    def add(self, role: str, *, keep_trying: bool = False) -> int:
+        """Start one more worker, with the lowest number that is free; the number, when it is ready.
+
+        Raises ``WorkerDidNotStart``; it is stopped again, unless ``keep_trying`` leaves it to be started again and again.
+        """
+        with self._guard:
+            number = min(set(range(len(self._workers) + 1)) - set(self.numbers(role)))
+            worker = self._worker(role, number)
+            self._begin(worker)
+            self._workers.append(worker)
+            self._workers.sort(key=lambda each: (ROLES.index(each.role), each.number))
+        try:
+            self._await_readiness([worker])
+        except BaseException:
+            if not keep_trying:
+                self.remove(role, number)
+            raise
+        return number
+
+    def remove(self, role: str, number: int) -> None:
+        """Stop a worker for good."""
+        with self._guard:
+            going = [each for each in self._workers if (each.role, each.number) == (role, number)]
+            self._workers = [each for each in self._workers if each not in going]
+        self._end(going)
+
     def look(self) -> None:
         """Look once at every worker: note who became ready and who died, start again those whose pause is over."""
         with self._guard:
@@ -262,6 +299,9 @@ class Supervisor:
         models = [worker for worker in self._workers if worker.role == MODELS]
         return [models, [worker for worker in self._workers if worker.role != MODELS]]
 
+    def _worker(self, role: str, number: int) -> _Worker:
+        return _Worker(role, number, self._log_of(role, number), self._run_file_of(role, number))
+
     def _log_of(self, role: str, number: int) -> Path:
         return self._deployment.logs_folder / f"{role}-{number}.log"
 
@@ -273,7 +313,12 @@ class Supervisor:
         self._forget(worker)
         run_files.rotate(worker.log, over_bytes=LOG_LIMIT_BYTES)
         worker.log_begin = worker.log.stat().st_size if worker.log.exists() else 0
-        environment = environment_of(self._deployment, worker.number, self._environ)
+        environment = environment_of(
+            self._deployment,
+            worker.number,
+            self._environ,
+            installation=run_files.installation(self._deployment.var),
+        )
         worker.process = self._starter(self._command(worker.role), environment, worker.log)
         worker.state, worker.started_at_s = "starting", self._clock_s()
         self._tell(worker, "starting")
@@ -304,6 +349,8 @@ class Supervisor:
             late = [worker for worker in group if worker.state != "ready"]
             if not late:
                 return
+            if self._ending.is_set():
+                raise self._did_not_start(late[0], "was stopped before it was ready")
             if self._clock_s() >= deadline_s:
                 raise self._did_not_start(late[0], f"was not ready within {self._ready_within_s:g} s")
             self._pause(_LOOK_EVERY_S)

@@ -85,6 +85,8 @@ def _run_stage(deployment: Deployment, build: Callable[[], Stage]) -> None:
     import faust
     import uvloop
 
+    from streams.rebalancing import App
+
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -92,6 +94,8 @@ def _run_stage(deployment: Deployment, build: Callable[[], Stage]) -> None:
     gc.collect()
     gc.freeze()  # modules, schemas, catalogues and encoders stay: going over them again and again is a pause of 50 ms each time
     gc.set_threshold(GARBAGE_LOOKED_FOR_AFTER)
+    if isinstance(stage.app, App):
+        signal.signal(signal.SIGCONT, stage.app.end_if_lapsed)
     worker = faust.Worker(stage.app, loop=loop, override_logging=False, quiet=True, redirect_stdouts=False)
     worker.spinner = None  # it writes a terminal's control characters between the lines of the log
     with exposition(OfAStage(stage, loop), deployment):

@@ -1,4 +1,4 @@
-"""``penstock up``, ``down`` and ``worker``: everything on this machine, its end, and one role alone.
+"""``penstock up``, ``restart``, ``down`` and ``worker``: everything on this machine, its end, and one role alone.
 
 In: the deployment. Out: running processes, and what they do on the screen. Keeps the claim on the ``var`` folder for as long as
 ``up`` runs. Fails with ``AlreadyRunning``, ``WorkerDidNotStart``, infra's errors, and the mistakes of a file.
@@ -30,7 +30,7 @@ _DOWN_WITHIN_S = 60.0
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (up, down, worker):
+    for command in (up, restart, down, worker):
         app.command()(command)
 
 
@@ -50,6 +50,7 @@ def up(
     from agents.loading.reading import load_catalogue, load_settings
     from infra.broker import provide_broker
     from streams.admin import create_topics
+    from streams.restarting import RestartDesk
     from streams.run_files import Claim
     from streams.supervisor import Supervisor
 
@@ -65,10 +66,50 @@ def up(
             _tell(as_json, "ready", "broker", pid=broker.pid, kind=broker.kind, address=broker.bootstrap_servers)
             created = create_topics(deployment, partitions=partitions)
             _tell(as_json, "created", "topics", names=created)
-            with Supervisor(deployment, workers=counts, claim=claim, on_event=_teller(as_json=as_json)) as supervisor:
+            with (
+                Supervisor(deployment, workers=counts, claim=claim, on_event=_teller(as_json=as_json)) as supervisor,
+                RestartDesk(deployment.run_folder, supervisor),
+            ):
                 _show_addresses(deployment, broker, as_json=as_json)
                 _show_until_interrupted(around, deployment, broker, supervisor, as_json=as_json)
     _tell(as_json, "stopped", "everything")
+
+
+def restart(
+    ctx: typer.Context,
+    roles: Annotated[
+        list[str] | None, typer.Argument(metavar="[ROLE]...", help="Which roles; without any, all that run.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replace every worker that `penstock up` runs on this var folder by a fresh one, one after the other.
+
+    Example: penstock restart generator
+    """
+    from streams import restarting, run_files
+    from streams.supervisor import READY_WITHIN_S, ROLES
+
+    for role in roles or []:
+        if role not in ROLES:
+            raise Failure(f"There is no role {role!r}; {', '.join(ROLES)}.{nearest(role, ROLES)}", status=USAGE)
+    folder = surroundings(ctx).deployment().run_folder
+    if not run_files.is_claimed(folder):
+        raise Failure("Nothing runs on this var folder.", remedy="Start it with `penstock up`.")
+    identifier = restarting.order(folder, [role for role in ROLES if not roles or role in roles])
+    deadline_s = time.monotonic() + READY_WITHIN_S * len(ROLES)
+    while (said := restarting.answer(folder, identifier)) is None:
+        if not run_files.is_claimed(folder) or time.monotonic() > deadline_s:
+            raise Failure("The restart was not finished.", remedy="`penstock up` shows what runs, and var/logs why.")
+        time.sleep(_LOOK_EVERY_S)
+    if said["error"] is not None:
+        raise Failure(
+            said["error"], remedy="The worker that was to be replaced still runs, unless it was stopped first."
+        )
+    if as_json:
+        say_json({"replaced": said["replaced"]})
+        return
+    for each in said["replaced"]:
+        say(f"replaced {each}")
 
 
 def down(ctx: typer.Context, as_json: AsJson = False) -> None:

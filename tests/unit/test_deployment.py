@@ -41,6 +41,7 @@ EVERYTHING = {
     "metrics_host": ("0.0.0.0", "0.0.0.0"),  # noqa: S104 - nothing listens here
     "metrics_port": ("9464", 9464),
     "worker": ("7", "7"),
+    "instance": ("here-7", "here-7"),
 }
 
 

@@ -11,6 +11,7 @@ import pytest
 from faust.streams import _current_event  # the context that Faust sets for a handler
 from faust.types import TP, AppT
 
+from streams import rebalancing
 from streams.kept import NotOurs, Ownership
 
 
@@ -22,16 +23,24 @@ class Event:
 
 
 class App:
-    """A Faust app with partition 3 of ``routing``; each of the three conditions of being settled can be taken away."""
+    """Our app with partition 3 of ``routing``; each of the conditions of being settled can be taken away."""
 
     def __init__(self) -> None:
         self.rebalancing = False
         self.should_stop = False
+        self.finishing = False
+        self.lease = True
         self.tables = SimpleNamespace(actives_ready=True)
         self.flow = True
         self.flow_control = SimpleNamespace(is_active=lambda: self.flow)
         self.assigned = {TP("routing", 3)}
         self.consumer = SimpleNamespace(assignment=lambda: self.assigned)
+
+    def is_settled(self) -> bool:
+        return rebalancing.App.is_settled(cast("Any", self))
+
+    def holds_lease(self) -> bool:
+        return self.lease
 
     @property
     def ownership(self) -> Ownership:
@@ -50,11 +59,15 @@ def stop_the_flow(app: App) -> None:
     app.flow = False
 
 
+def lose_the_lease(app: App) -> None:
+    app.lease = False
+
+
 def handled(event: Event) -> None:
     _current_event.set(cast("Any", weakref.ref(event)))
 
 
-@pytest.mark.parametrize("unsettle", [rebalance, read_the_changelogs, stop_the_flow])
+@pytest.mark.parametrize("unsettle", [rebalance, read_the_changelogs, stop_the_flow, lose_the_lease])
 @pytest.mark.parametrize("stopping", [False, True])
 def test_nobody_is_told_anything_before_a_rebalance_is_over_and_nothing_at_all_where_the_app_stops(unsettle, stopping):
     async def scenario() -> None:
@@ -85,6 +98,20 @@ def test_after_a_rebalance_that_kept_the_partition_the_handler_goes_on():
         is_ours, _ = await waiting
         assert is_ours
         assert app.ownership.is_ours_now()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("unsettle", [rebalance, stop_the_flow])
+def test_what_is_under_way_may_still_write_while_the_worker_finishes_before_its_partitions_go(unsettle):
+    async def scenario() -> None:
+        app, event = App(), Event(3)
+        handled(event)
+        unsettle(app)
+        app.finishing = True
+        assert app.ownership.is_ours_now()
+        lose_the_lease(app)
+        assert not app.ownership.is_ours_now()
 
     asyncio.run(scenario())
 

@@ -319,3 +319,39 @@ def test_a_worker_that_hung_and_ended_itself_is_named_so_and_started_again(machi
     machine.now_s += 1
     supervisor.look()
     assert machine.said == ["start router-0", "start router-0"]
+
+
+def test_a_worker_is_added_under_the_lowest_free_number_and_removed_for_good(machine):
+    supervisor = machine.supervisor(roles=["router", "generator"])
+    supervisor.start(watch=False)
+    assert supervisor.add("router") == 1
+    supervisor.remove("router", 0)
+    assert supervisor.numbers("router") == [1]
+    assert supervisor.add("router") == 0
+    supervisor.look()
+    assert [(each.role, each.number, each.state) for each in supervisor.status()] == [
+        ("router", 0, "ready"),
+        ("router", 1, "ready"),
+        ("generator", 0, "ready"),
+    ]
+    assert machine.said == ["start router-0", "start generator-0", "start router-1", "stop router-0", "start router-0"]
+
+
+def test_a_worker_that_is_added_and_not_ready_is_stopped_again_unless_it_is_to_be_kept(machine):
+    supervisor = machine.supervisor(roles=["router"])
+    supervisor.start(watch=False)
+    machine.never_ready = {"router-1"}
+    with pytest.raises(WorkerDidNotStart):
+        supervisor.add("router")
+    assert supervisor.numbers("router") == [0]
+    with pytest.raises(WorkerDidNotStart):
+        supervisor.add("router", keep_trying=True)
+    assert supervisor.numbers("router") == [0, 1]
+
+
+def test_a_supervised_worker_is_the_same_member_of_its_group_when_it_is_started_again(machine):
+    installation = run_files.installation(machine.deployment.var)
+    assert run_files.installation(machine.deployment.var) == installation
+    variables = environment_of(machine.deployment, 2, {}, installation=installation)
+    assert variables["PENSTOCK_INSTANCE"] == f"{installation}-2"
+    assert "PENSTOCK_INSTANCE" not in environment_of(machine.deployment, 2, {})

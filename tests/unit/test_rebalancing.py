@@ -1,0 +1,87 @@
+"""What a worker's consumer commits as generations come and go, and how long its partitions are surely its own.
+
+The app is ours and whole, but never started: no broker is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from streams.app import build_app
+from streams.deployment import Deployment
+
+PLACE = TP("routing", 0)
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Any]:
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    made: Any = build_app(
+        "generator", Deployment(var=tmp_path, bootstrap_servers="localhost:1"), partitions=1, loop=loop
+    )
+    made.finalize()
+    made.topics._acking_topics.add("routing")
+    yield made
+    made.consumer._thread.thread_loop.close()
+    loop.close()
+    asyncio.set_event_loop(None)
+
+
+def taken(app: Any, offset: int) -> ConsumerMessage:
+    """A message that a handler is at."""
+    message = ConsumerMessage("routing", 0, offset, 0.0, 0, None, b"", b"", None, tp=PLACE)
+    message.refcount = 1
+    app.consumer.track_message(message)
+    return message
+
+
+def committed(app: Any) -> int | None:
+    offset: int | None = app.consumer._new_offset(PLACE)
+    return offset
+
+
+def test_what_is_acknowledged_in_its_generation_is_committed(app):
+    first, second = taken(app, 10), taken(app, 11)
+    second.ack(app.consumer)
+    assert committed(app) is None
+    first.ack(app.consumer)
+    assert committed(app) == 12
+
+
+def test_what_was_under_way_when_its_generation_ended_is_committed_by_its_redelivery_only(app):
+    before = taken(app, 12)
+    app.consumer.disown()
+    again = taken(app, 10)
+    before.ack(app.consumer)
+    assert committed(app) is None
+    again.ack(app.consumer)
+    assert committed(app) == 11
+
+
+def test_what_was_acknowledged_but_not_committed_when_the_generation_ended_is_not_committed_later(app):
+    taken(app, 12).ack(app.consumer)
+    app.consumer.disown()
+    assert committed(app) is None
+    assert app.consumer.under_way() == 0
+
+
+def test_the_partitions_are_ours_only_as_long_as_the_coordinator_was_heard_within_the_session(app, monkeypatch):
+    now_s = 100.0
+    monkeypatch.setattr("streams.rebalancing.monotonic", lambda: now_s)
+    app.consumer._thread.heard_s = 95.0
+    assert app.holds_lease()
+    now_s = 95.0 + app.conf.broker_session_timeout
+    assert not app.holds_lease()
+
+
+def test_a_worker_without_partitions_that_stood_still_goes_on(app):
+    app.consumer._thread.heard_s = 0.0
+    app.end_if_lapsed()
