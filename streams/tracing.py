@@ -23,8 +23,8 @@ from streams.spans import Attribute, Attributes, Kind, Operation, Value
 
 Headers = tuple[tuple[str, bytes], ...]
 """A message's headers, as Kafka has them."""
-CARRIED: Final = frozenset({"traceparent", "tracestate"})
-"""The headers that are handed on."""
+CARRIED: Final = {"traceparent": 128, "tracestate": 512}
+"""The headers that are handed on, and how many bytes of each at most: longer, and what is published for it might not fit."""
 
 
 class Place(Protocol):
@@ -162,10 +162,11 @@ def is_on() -> bool:
 
 
 def carried(headers: Iterable[tuple[str, bytes | None]] | None) -> Headers:
-    """Give those of a message's headers that are handed on."""
+    """Give those of a message's headers that are handed on, each once."""
     if not headers:
         return ()
-    return tuple((name, value) for name, value in headers if name in CARRIED and value is not None)
+    fitting = {name: value for name, value in headers if value is not None and len(value) <= CARRIED.get(name, -1)}
+    return tuple(fitting.items())
 
 
 def processing(place: Place) -> AbstractContextManager[object]:

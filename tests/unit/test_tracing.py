@@ -109,6 +109,12 @@ def test_a_stage_that_does_not_trace_hands_the_trace_on_as_it_came_and_nothing_e
     assert Hop().take_in() == ()
 
 
+def test_a_header_so_long_that_what_is_published_might_not_fit_is_not_handed_on():
+    long = [("tracestate", b"v=" + b"1" * 1_000_000), ("traceparent", PARENT * 1_000)]
+    assert tracing.carried([*long, ("traceparent", PARENT)]) == (("traceparent", PARENT),)
+    assert tracing.carried([("traceparent", PARENT)] * 10_000) == (("traceparent", PARENT),)
+
+
 def test_what_one_message_brought_is_not_handed_on_with_the_next():
     hop = Hop()
     hop.take_in((("traceparent", PARENT),))
