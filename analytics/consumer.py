@@ -288,7 +288,11 @@ class AnalyticsConsumer:
         """Tell the watchdog how far it is, and the topic ``metrics`` what was paused or resumed."""
         standing = self._standing
         reached = self._storage.next_offsets()
-        standing.reached = {place: reached.get(place, 0) for place in self._reader.assigned}
+        paused = standing.gate.paused
+        standing.reached = {
+            place: max(reached.get(place, 0), 0 if place[0] in paused else self._reader.ended.get(place, 0))
+            for place in self._reader.assigned
+        }
         if not self._reader.has_answered:
             standing.not_yet = "the broker has not answered a fetch from each partition yet"
         else:

@@ -74,6 +74,8 @@ class Reader:
         )
         self._assigned: set[Place] = set()
         self._answered: set[Place] = set()
+        self.ended: dict[Place, int] = {}
+        """The end of each partition when it was last read to there: after a transaction's marker, which is never given to us."""
         self._paused: set[str] = set()
         self._looked_at = 0.0
 
@@ -217,7 +219,9 @@ class Reader:
     def _judge(self, raw: Any) -> None:
         error = raw.error()
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's public constants begin so
-            self._answered.add((self._names[raw.topic()], raw.partition()))
+            place = (self._names[raw.topic()], raw.partition())
+            self._answered.add(place)
+            self.ended[place] = raw.offset()
             return
         if not error.retriable() and error.code() not in _CURED_BY_WAITING:
             raise KafkaException(error)

@@ -33,7 +33,7 @@ class Standing:
         """The offset after what is stored, of every partition that is read; None before they are known."""
         self.not_yet = "its topics are not there yet"
         """What keeps it from consuming; "" while it consumes."""
-        self._lag = Lag(deployment)
+        self._lag = Lag(deployment, stable=True)  # librdkafka reads no further by default
 
     def ask_lag(self) -> Mapping[Place, int] | None:
         """As ``Watched`` says."""
@@ -56,6 +56,10 @@ class Standing:
     def obstacle(self) -> str:
         """As ``Watched`` says."""
         return "it stops" if self.stop.is_set() else self.not_yet
+
+    def is_settled(self) -> bool:
+        """As ``Watched`` says."""
+        return not self.obstacle()
 
     def partitions(self) -> int:
         """As ``Watched`` says."""

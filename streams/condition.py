@@ -36,6 +36,24 @@ class Condition:
             self._places = frozenset((self._sources[tp.topic], tp.partition) for tp in self.mine())
         return self._places
 
+    def passed(self) -> dict[Place, int]:
+        """Give the offsets that were read up to, of the partitions of which nothing is under way; none where that is not clear."""
+        try:
+            reached = {tp: self._position(tp) for tp in self.mine()}
+            under_way = {message.tp for message in list(self._app.consumer.unacked) if not message.acked}
+        except (
+            AssertionError,
+            AttributeError,
+            KafkaError,
+            RuntimeError,
+        ):  # a partition or an event came or went meanwhile
+            return {}
+        return {
+            (self._sources[tp.topic], tp.partition): offset
+            for tp, offset in reached.items()
+            if offset is not None and tp not in under_way
+        }
+
     def obstacle(self) -> str:
         """Say what keeps the app from consuming; "" where nothing does."""
         if self._app.should_stop:
@@ -58,6 +76,12 @@ class Condition:
             return all(self._app.consumer.highwater(tp) is not None for tp in self.mine())
         except (AssertionError, AttributeError, KafkaError):  # a partition went meanwhile
             return False
+
+    def _position(self, tp: TP) -> int | None:
+        """Where the next fetch begins; Faust's own question waits for its thread."""
+        subscription = self._app.consumer._thread._consumer._subscription.subscription  # noqa: SLF001 - nowhere else
+        state = subscription.assignment.state_value(tp)
+        return int(state.position) if state.has_valid_position else None
 
     def _is_assigned(self) -> bool:
         """Whether partitions were shared out and no rebalance is under way."""

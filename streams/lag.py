@@ -9,7 +9,7 @@ ask them in a thread.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from streams.deployment import Deployment
@@ -24,13 +24,21 @@ _EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 class Lag:
     """Asks about the topics of a deployment."""
 
-    def __init__(self, deployment: Deployment, *, answer_s: float = ANSWER_S) -> None:
+    def __init__(self, deployment: Deployment, *, answer_s: float = ANSWER_S, stable: bool = False) -> None:
+        """``stable``: the end of a partition is where a transaction begins that is still open, for who reads only to there."""
         self._deployment = deployment
+        self._asked = {"isolation_level": IsolationLevel.READ_COMMITTED} if stable else {}
         self._answer_s = answer_s
         self._admin: Any = None
 
-    def of_group(self, group: str, places: Iterable[Place]) -> dict[Place, int]:
-        """Give how many events of each partition the group has not committed; what expired does not count."""
+    def of_group(
+        self, group: str, places: Iterable[Place], passed: Mapping[Place, int] | None = None
+    ) -> dict[Place, int]:
+        """Give how many events of each partition the group has not committed; what expired does not count.
+
+        ``passed``: the offsets up to which nothing is left to do. After a transaction of an application the last one before the end
+        is a marker, which nobody is given and so nobody commits.
+        """
         wanted = self._named(places)
         if not wanted:
             return {}
@@ -38,7 +46,9 @@ class Lag:
         (answer,) = self._client().list_consumer_group_offsets(asked, request_timeout=self._answer_s).values()
         found = answer.result(self._answer_s).topic_partitions
         committed = {wanted[each]: each.offset for each in found if each.error is None}
-        return self.behind({place: max(0, committed.get(place, 0)) for place in wanted.values()})
+        return self.behind(
+            {place: max(0, committed.get(place, 0), (passed or {}).get(place, 0)) for place in wanted.values()}
+        )
 
     def behind(self, reached: Mapping[Place, int]) -> dict[Place, int]:
         """Give how many events each partition holds from the offset that was reached; what expired does not count."""
@@ -51,7 +61,7 @@ class Lag:
         wanted = self._named(places)
         if not wanted:
             return {}
-        asked = self._client().list_offsets(dict.fromkeys(wanted, which), request_timeout=self._answer_s)
+        asked = self._client().list_offsets(dict.fromkeys(wanted, which), request_timeout=self._answer_s, **self._asked)
         return {wanted[spot]: answer.result(self._answer_s).offset for spot, answer in asked.items()}
 
     def _named(self, places: Iterable[Place]) -> dict[TopicPartition, Place]:

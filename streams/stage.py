@@ -122,7 +122,9 @@ class Stage:
     def ask_lag(self) -> Mapping[Place, int] | None:
         """As ``Watched`` says."""
         places = self._condition.places()
-        return None if places is None else self._lag_of.of_group(group_of(self.role, self.deployment), places)
+        if places is None:
+            return None
+        return self._lag_of.of_group(group_of(self.role, self.deployment), places, self._condition.passed())
 
     def progress(self) -> Hashable:
         """As ``Watched`` says."""
@@ -142,6 +144,10 @@ class Stage:
         if not self._prepared:
             return "it reads what it needs before the first event"
         return self._condition.obstacle()
+
+    def is_settled(self) -> bool:
+        """As ``Watched`` says."""
+        return self._beat_s is not None and self._prepared and not self._condition.obstacle()
 
     def partitions(self) -> int:
         """As ``Watched`` says."""

@@ -56,6 +56,9 @@ class Watched(Protocol):
     def obstacle(self) -> str:
         """Say what keeps it from consuming, the broker aside; "" while it consumes."""
 
+    def is_settled(self) -> bool:
+        """Say whether it has all that it needs to consume; one whose event loop is blocked may."""
+
     def partitions(self) -> int:
         """Give how many partitions it has."""
 
@@ -146,7 +149,7 @@ class Watchdog:
                 paused = self._watched.paused()
                 lag = sum(events for (topic, _), events in self._lag.items() if topic not in paused)
         watched = self._watched
-        look = Look(lag, watched.progress(), watched.excuse(), settled=not watched.obstacle())
+        look = Look(lag, watched.progress(), watched.excuse(), settled=watched.is_settled())
         if self._standstill.look(look, passed_s):
             self._end(self._standstill.seconds, lag or 0)
 

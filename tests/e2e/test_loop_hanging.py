@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
 from infra.broker import RunningBroker
-from schemas import RequestRouted, ResponseReady, StageRestarted
+from schemas import FeedbackGiven, RequestReceived, RequestRouted, ResponseReady, StageMeasured, StageRestarted
 from streams.admin import delete_topics
+from streams.codec import Codec
+from streams.identity import event_id
+from streams.topics import key_of
 from tests.loop import Loop, deployment_in
 from tests.paid_model import PRICE, paid_model
 from tests.waiting import eventually
@@ -32,6 +37,20 @@ agents.router.Router.handle = handle
 sys.exit(worker.main(sys.argv[1:]))
 """
 """The router, with a handler that hangs until a file is there."""
+
+
+def feedback_about(asked: RequestReceived) -> FeedbackGiven:
+    return FeedbackGiven(
+        event_id=event_id("FeedbackGiven", asked.request_id),
+        occurred_at_us=asked.occurred_at_us,
+        tenant=asked.tenant,
+        conversation_id=asked.conversation_id,
+        request_id=asked.request_id,
+        source="user",
+        kind="thumb",
+        value=1.0,
+    )
+
 
 Start = Callable[..., Loop]
 
@@ -103,5 +122,31 @@ def test_a_generator_that_waits_for_a_slow_call_is_left_alone(start: Start) -> N
             waits = "since_progress_s"
             eventually(lambda: loop.measured("generator", waits) > longest_s, 40, describe="a long wait")
         loop.first("responses", ResponseReady, request.request_id)
+    assert loop.events("metrics", StageRestarted) == []
+    assert not [each for each in loop.happened if each.what == "died"]
+
+
+@pytest.mark.slow
+def test_nobody_hangs_because_an_application_publishes_in_transactions(start: Start) -> None:
+    loop = start(["router", "analytics"])
+    for role in ("router", "analytics"):
+        loop.up(role)
+    asked = loop.request()
+    rated = feedback_about(asked)
+    servers = loop.deployment.bootstrap()
+    producer = Producer({"bootstrap.servers": servers, "transactional.id": uuid.uuid4().hex, "log_level": 0})
+    producer.init_transactions(10)
+    producer.begin_transaction()
+    for topic, event in (("requests", asked), ("feedback", rated)):
+        producer.produce(loop.deployment.topic(topic), key=key_of(topic, event), value=Codec().encode(event))
+    producer.commit_transaction(10)
+    del producer
+    loop.first("routing", RequestRouted, asked.request_id)
+
+    def reports() -> int:
+        return sum(each.stage == "analytics" for each in loop.events("metrics", StageMeasured))
+
+    so_far = reports()
+    eventually(lambda: reports() > so_far + 3, 40, describe="three times as long as a worker may stand still")
     assert loop.events("metrics", StageRestarted) == []
     assert not [each for each in loop.happened if each.what == "died"]

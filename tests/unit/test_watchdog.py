@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.condition import Condition
 from streams.deployment import Deployment
 from streams.lag import Place
 from streams.run_files import ready_pid
@@ -92,6 +95,31 @@ def test_a_call_excuses_until_its_deadline_and_not_after_its_end():
     assert calls._deadlines == {}
 
 
+class PlayedApp:
+    """What ``Condition`` reads of an app: positions, and what is under way."""
+
+    def __init__(self, positions: Mapping[int, int | None], under_way: list[Any]) -> None:
+        states = {
+            TP("t", number): SimpleNamespace(has_valid_position=position is not None, position=position)
+            for number, position in positions.items()
+        }
+        assignment = SimpleNamespace(state_value=states.__getitem__)
+        thread = SimpleNamespace(
+            _consumer=SimpleNamespace(
+                _subscription=SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+            )
+        )
+        self.consumer = SimpleNamespace(assignment=lambda: set(states), unacked=under_way, _thread=thread)
+
+
+def test_what_was_read_past_without_being_given_waits_for_nobody_unless_something_is_under_way():
+    under_way = [SimpleNamespace(tp=TP("t", 1), acked=False), SimpleNamespace(tp=TP("t", 2), acked=True)]
+    app: Any = PlayedApp({0: 11, 1: 11, 2: 7, 3: None}, under_way)
+    assert Condition(app, {"t": "requests"}).passed() == {("requests", 0): 11, ("requests", 2): 7}
+    app.consumer._thread = SimpleNamespace(_consumer=None)  # it is being stopped
+    assert Condition(app, {"t": "requests"}).passed() == {}
+
+
 class PlayedWorker:
     role = "router"
 
@@ -102,6 +130,7 @@ class PlayedWorker:
         self.handled = 0
         self.waits_for = ""
         self.hindered_by = ""
+        self.blocked = False
 
     def ask_lag(self) -> Mapping[Place, int] | None:
         if not self.answers:
@@ -119,6 +148,9 @@ class PlayedWorker:
 
     def obstacle(self) -> str:
         return self.hindered_by
+
+    def is_settled(self) -> bool:
+        return not self.hindered_by or self.blocked
 
     def partitions(self) -> int:
         return len(self.lag or {})
@@ -159,6 +191,13 @@ def test_a_worker_that_hangs_is_ended_with_its_lag(world):
     assert world.ended == [(15.0, 9)]
     assert world.watchdog.lag == world.worker.lag
     assert world.watchdog.since_progress_s == 15.0
+
+
+def test_a_blocked_event_loop_gets_no_more_time_than_any_other_that_hangs(world):
+    world.worker.lag, world.worker.hindered_by = {("requests", 0): 5}, "its event loop is blocked"
+    world.worker.blocked = True
+    world.look(6)
+    assert world.ended == [(15.0, 5)]
 
 
 def test_a_worker_that_gets_on_is_left_alone_however_much_waits(world):
