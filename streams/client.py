@@ -2,7 +2,7 @@
 
 In: a workflow's name and a message. Out: the terminal response, once, whoever else reads along. Keeps the requests that wait; a
 repeat of a response (recognised by its event id) is passed over. Fails with ``TimeoutError`` where no terminal response came in
-time, and with the broker's errors.
+time, with the broker's errors, and with what ``on_chunk`` raises: then no answer is read any more.
 
     async with Client(deployment) as client:
         answer = await client.ask("customer_support", "Where is my order?")
@@ -113,6 +113,7 @@ class Client:
             await self._consumer.position(partition)  # fixes "latest" before the first request goes out
         await self._publish_schemas()
         self._reading = asyncio.create_task(self._read())
+        self._reading.add_done_callback(self._tell_that_reading_ended)
         return self
 
     async def __aexit__(
@@ -194,6 +195,8 @@ class Client:
             waiting = self._waiting[identity] = _Waiting(asyncio.get_running_loop().create_future())
         waiting.waiters += 1
         try:
+            if self._reading is not None and self._reading.done():
+                await self._reading  # it raises what ended it
             await self.publish("requests", request)
             # One who is tired of waiting must not take the answer from the others.
             return await asyncio.wait_for(asyncio.shield(waiting.answer), within_s)
@@ -267,6 +270,14 @@ class Client:
                             waiting.answer.set_result(event)
             except KafkaError:
                 await asyncio.sleep(0.5)
+
+    def _tell_that_reading_ended(self, reading: asyncio.Task[None]) -> None:
+        """Let nobody wait for an answer that nobody reads: ``on_chunk`` failed, or we did."""
+        error = None if reading.cancelled() else reading.exception()
+        for waiting in self._waiting.values():
+            if error is not None and not waiting.answer.done():
+                waiting.answer.set_exception(error)
+                waiting.answer.exception()  # who has stopped waiting already need not hear of it
 
     async def _decoded(self, raw: bytes | None) -> Record:
         try:
