@@ -17,6 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from tests.chaos_parts.provider import Call
 from tests.chaos_parts.reading import Entry, decoded
@@ -45,6 +46,17 @@ class Verdict:
     failed: Counter[str] = field(default_factory=Counter)
     """Terminal failures by code."""
     max_recovery_s: float = 0.0
+
+    def wrong(self) -> dict[str, tuple[int, list[object]]]:
+        """What must not be: how many, and the first of them; empty where all is in order."""
+        counted: dict[str, list[Any]] = {
+            "lost": self.lost,
+            "answered twice": self.answered_twice,
+            "paid twice": self.paid_twice,
+            "without a reward": self.unrewarded,
+            "feedback lost": self.feedback_lost,
+        }
+        return {name: (len(found), found[:5]) for name, found in counted.items() if found}
 
     def figures(self) -> dict[str, float]:
         """As ``var/chaos.json`` has them."""
