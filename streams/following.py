@@ -70,6 +70,12 @@ class Log(Protocol):
     def poll(self, wait_s: float) -> list[Message]:
         """Give what is there, waiting at most so long for the first; in order within a partition."""
 
+    def read_to(self) -> Mapping[Spot, int]:
+        """Give the offsets up to which nothing is left that ``poll`` would give, of the partitions where that is known.
+
+        At a partition's end this is past the last message: what a transaction leaves behind is never given to anybody.
+        """
+
     def close(self) -> None:
         """Let go of the connection."""
 
@@ -84,7 +90,8 @@ class KafkaLog:
             "bootstrap.servers": self._servers,
             "group.id": f"{deployment.topic_prefix}penstock-reading",  # demanded; nothing is committed, nobody joins
             "enable.auto.commit": False,
-            "enable.partition.eof": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": 100,
             "fetch.message.max.bytes": LETTER_BYTES,
@@ -94,6 +101,7 @@ class KafkaLog:
             "error_cb": lambda _: None,  # a broker that is away shows in the calls themselves
         }
         self._consumer = Consumer(settings)
+        self._read_to: dict[Spot, int] = {}
 
     def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
         """As ``Log`` says."""
@@ -134,18 +142,22 @@ class KafkaLog:
         """As ``Log`` says."""
         spots = [TopicPartition(self._deployment.topic(t), p, offset) for (t, p), offset in starts.items()]
         self._consumer.assign(spots)
+        self._read_to = {}
 
     def poll(self, wait_s: float) -> list[Message]:
         """As ``Log`` says."""
         taken = []
         for raw in self._consumer.consume(num_messages=1_000, timeout=wait_s):
-            if raw.error() is not None:
-                continue  # it passes, or the reader's own deadline does
+            spot = ((raw.topic() or "").removeprefix(self._deployment.topic_prefix), raw.partition() or 0)
+            error = raw.error()
+            if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's public constants begin so
+                    self._read_to[spot] = raw.offset() or 0
+                continue  # any other passes, or the reader's own deadline does
             kind, at_ms = raw.timestamp()
             taken.append(
                 Message(
-                    (raw.topic() or "").removeprefix(self._deployment.topic_prefix),
-                    raw.partition() or 0,
+                    *spot,
                     raw.offset() or 0,
                     _bytes(raw.key()),
                     _bytes(raw.value()),
@@ -154,6 +166,10 @@ class KafkaLog:
                 )
             )
         return taken
+
+    def read_to(self) -> Mapping[Spot, int]:
+        """As ``Log`` says."""
+        return self._read_to
 
     def close(self) -> None:
         """As ``Log`` says."""
@@ -198,6 +214,13 @@ def ends(log: Log, topics: Iterable[str]) -> dict[Spot, int]:
     return {(topic, partition): end for topic in topics for partition, (_, end) in log.bounds(topic).items()}
 
 
+def drop_read(log: Log, left: dict[Spot, int]) -> None:
+    """Take out of ``left`` the partitions that were read to there without a message at their end, as after a transaction."""
+    for spot, offset in log.read_to().items():
+        if offset >= left.get(spot, offset + 1):
+            del left[spot]
+
+
 def so_far(
     log: Log,
     topics: Iterable[str],
@@ -224,6 +247,7 @@ def so_far(
                 yield message
             if message.offset >= end - 1:
                 del left[message.topic, message.partition]
+        drop_read(log, left)
         if left and clock_s() > deadline_s:
             raise TimeoutError(f"The topics were not read to their end within {within_s:g} s.")
 
@@ -253,6 +277,7 @@ def between(
                 yield message
             if message.offset >= stop - 1:
                 del left[message.topic, message.partition]
+        drop_read(log, left)
         if messages:
             last_s = clock_s()
         elif clock_s() - last_s > stalled_after_s:

@@ -19,7 +19,7 @@ from schemas import EVENTS, SchemaPublished
 from schemas.admitting import MAX_TEXT_BYTES, Inadmissible, admitted
 from streams.codec import Codec, fingerprint_of
 from streams.errors import Undecodable
-from streams.following import WAIT_S, Log, NoSuchTopic, Spot
+from streams.following import WAIT_S, Log, NoSuchTopic, Spot, drop_read
 from streams.identity import event_id
 from streams.logs import logger
 from streams.topics import events_of
@@ -114,6 +114,7 @@ class SchemaLookUp:
                 self._read_to[spot] = message.offset + 1
                 if message.offset + 1 >= left.get(spot, 0):
                     left.pop(spot, None)
+            drop_read(log, left)
             if left and self._clock_s() > deadline_s:
                 raise TimeoutError(f"The topic {TOPIC} was not read to its end within {self._within_s:g} s.")
 

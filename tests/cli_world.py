@@ -39,12 +39,13 @@ class MemoryLog:
             topic: {number: [] for number in range(PARTITIONS)} for topic in topics
         }
         self.first_kept: dict[Spot, int] = {}
+        self._unseen: set[tuple[str, int, int]] = set()
         self._positions: dict[Spot, int] = {}
 
     def another(self) -> MemoryLog:
         """A second connection to the same topics."""
         other = MemoryLog(())
-        other.kept, other.first_kept = self.kept, self.first_kept
+        other.kept, other.first_kept, other._unseen = self.kept, self.first_kept, self._unseen
         return other
 
     def append(
@@ -55,6 +56,11 @@ class MemoryLog:
         message = Message(topic, number, end, key, value, at_ms or NOW_US // 1_000 + end, tuple(headers))
         self.kept[topic][number].append(message)
         return message
+
+    def append_unseen(self, topic: str, key: bytes) -> None:
+        """Use up an offset that nobody is given, as a transaction's marker does and what was aborted."""
+        message = self.append(topic, key, None)
+        self._unseen.add((topic, message.partition, message.offset))
 
     def forget(self, topic: str, count: int) -> None:
         """Forget the first messages of every partition, as the broker does after a topic's retention."""
@@ -86,9 +92,13 @@ class MemoryLog:
         taken = []
         for (topic, number), position in self._positions.items():
             first, end = self.bounds(topic)[number]
-            taken += self.kept[topic][number][max(0, position - first) :]
+            newer = self.kept[topic][number][max(0, position - first) :]
+            taken += [message for message in newer if (topic, number, message.offset) not in self._unseen]
             self._positions[topic, number] = end
         return taken
+
+    def read_to(self) -> Mapping[Spot, int]:
+        return self._positions
 
     def close(self) -> None:
         self._positions = {}

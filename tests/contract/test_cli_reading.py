@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from confluent_kafka import Producer
@@ -16,28 +18,68 @@ from streams.following import KafkaLog, Log, at_places, between, partition_of, s
 from tests.cli_world import PARTITIONS, MemoryLog
 from tests.waiting import eventually
 
-Append = Callable[[str, bytes | None, bytes | None], object]
 TOPIC = "responses"
+
+
+class Append(Protocol):
+    """Who writes to the log."""
+
+    def __call__(self, topic: str, key: bytes | None, value: bytes | None) -> object: ...
+
+    def in_a_transaction(self, topic: str, key: bytes, values: Sequence[bytes], *, commit: bool) -> None: ...
+
+
+class ToMemory:
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+
+    def __call__(self, topic: str, key: bytes | None, value: bytes | None) -> None:
+        self._log.append(topic, key, value)
+
+    def in_a_transaction(self, topic: str, key: bytes, values: Sequence[bytes], *, commit: bool) -> None:
+        for value in values:
+            if commit:
+                self._log.append(topic, key, value)
+            else:
+                self._log.append_unseen(topic, key)
+        self._log.append_unseen(topic, key)  # the marker
+
+
+class ToKafka:
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._settings = {"bootstrap.servers": deployment.bootstrap(), "partitioner": "murmur2_random"}
+        self._producer = Producer(self._settings)
+
+    def __call__(self, topic: str, key: bytes | None, value: bytes | None) -> None:
+        self._producer.produce(self._deployment.topic(topic), key=key, value=value)
+        self._producer.flush(10)
+
+    def in_a_transaction(self, topic: str, key: bytes, values: Sequence[bytes], *, commit: bool) -> None:
+        producer = Producer({**self._settings, "transactional.id": uuid.uuid4().hex})
+        producer.init_transactions(10)
+        producer.begin_transaction()
+        for value in values:
+            producer.produce(self._deployment.topic(topic), key=key, value=value)
+        producer.flush(10)  # an abort forgets what the broker does not have yet
+        if commit:
+            producer.commit_transaction(10)
+        else:
+            producer.abort_transaction(10)
 
 
 @pytest.fixture(params=["memory", "kafka"])
 def log_and_append(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Log, Append]]:
     if request.param == "memory":
         memory = MemoryLog()
-        yield memory, memory.append
+        yield memory, ToMemory(memory)
         return
     broker: RunningBroker = request.getfixturevalue("broker")
     prefix: str = request.getfixturevalue("topic_prefix")
     deployment = Deployment(bootstrap_servers=broker.bootstrap_servers, topic_prefix=prefix, var=tmp_path)
     create_topics(deployment, partitions=PARTITIONS)
-    producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "partitioner": "murmur2_random"})
-
-    def append(topic: str, key: bytes | None, value: bytes | None) -> None:
-        producer.produce(deployment.topic(topic), key=key, value=value)
-        producer.flush(10)
-
     with KafkaLog(deployment) as log:
-        yield log, append
+        yield log, ToKafka(deployment)
 
 
 def test_everything_so_far_is_given_once_and_then_it_ends(log_and_append):
@@ -146,3 +188,27 @@ def test_a_range_whose_rest_never_comes_ends_with_an_error(log_and_append):
     times = iter(range(0, 1000, 10))
     with pytest.raises(TimeoutError, match="nothing more"):
         list(between(log, {spot: 0}, {spot: 5}, stalled_after_s=30, clock_s=lambda: next(times)))
+
+
+def test_what_a_committed_transaction_leaves_at_the_end_is_not_waited_for(log_and_append):
+    log, append = log_and_append
+    append.in_a_transaction(TOPIC, b"same", [b"0", b"1"], commit=True)
+    spot = (TOPIC, partition_of("same", PARTITIONS))
+    eventually(lambda: log.bounds(TOPIC)[spot[1]] == (0, 3))  # the broker ends a transaction after it says so
+    assert [m.value for m in so_far(log, [TOPIC], within_s=10)] == [b"0", b"1"]
+    assert [m.value for m in between(log, {spot: 1}, {spot: 3}, stalled_after_s=10)] == [b"1"]
+    assert list(at_places(log, [(*spot, 2)])) == []
+
+
+def test_what_was_aborted_is_not_given_and_not_waited_for_and_what_comes_after_is_given(log_and_append):
+    log, append = log_and_append
+    append(TOPIC, b"same", b"before")
+    append.in_a_transaction(TOPIC, b"same", [b"never", b"never"], commit=False)
+    spot = (TOPIC, partition_of("same", PARTITIONS))
+    eventually(lambda: log.bounds(TOPIC)[spot[1]] == (0, 4))
+    assert [m.value for m in so_far(log, [TOPIC], within_s=10)] == [b"before"]
+    assert [m.value for m in between(log, {spot: 0}, {spot: 4}, stalled_after_s=10)] == [b"before"]
+    append(TOPIC, b"same", b"after")
+    assert [m.value for m in so_far(log, [TOPIC], within_s=10)] == [b"before", b"after"]
+    assert list(so_far(log, [TOPIC], newest=3, within_s=10))[-1].value == b"after"
+    assert [m.value for m in at_places(log, [(*spot, 4), (*spot, 0), (*spot, 2)])] == [b"before", b"after"]

@@ -194,6 +194,16 @@ def test_a_topic_that_cannot_be_read_to_its_end_in_time_is_an_error_and_not_a_re
         SchemaLookUp(codec, lambda: log, clock_s=lambda: float(next(seconds)))(b"12345678")
 
 
+def test_what_a_transaction_leaves_at_the_end_is_not_waited_for(topic, codec):
+    strange = told(newer())
+    topic.log.put("schemas", strange)
+    for name in ("a", "b", "c", "d"):
+        topic.log.append_unseen("schemas", name.encode())
+    seconds = iter(range(100))
+    lookup = SchemaLookUp(codec, topic.open, clock_s=lambda: float(next(seconds)))
+    assert lookup(bytes.fromhex(strange.fingerprint)) is None
+
+
 # In a stage
 
 
