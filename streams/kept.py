@@ -26,7 +26,8 @@ from streams.admin import configuration_of
 from streams.topics import Table
 
 _SETTLING_POLL_S = 0.05
-_OPTIONS = {"write_buffer_size": 4 * 1024**2, "max_write_buffer_number": 2, "block_cache_size": 8 * 1024**2}
+_OPTIONS = {"write_buffer_size": 512 * 1024, "max_write_buffer_number": 2, "block_cache_size": 512 * 1024}
+"""Of one partition's database, of which a role has 8 for each table: at most 1.5 MiB each, so that it keeps to its 200 MiB."""
 
 
 class NotOurs(Exception):
