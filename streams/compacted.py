@@ -6,7 +6,8 @@ passed over; a lost broker is waited for.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
@@ -20,6 +21,7 @@ from streams.topics import LETTER_BYTES, TOPICS
 
 RECONNECT_PAUSE_S = 1.0
 METADATA_PAUSE_S = 0.05
+REFUSED_AT_ONCE = 50
 
 
 class CompactedReader:
@@ -84,15 +86,29 @@ class CompactedReader:
                     self._caught_up.set()
                 batches = await consumer.getmany(timeout_ms=200)
                 for partition, messages in batches.items():
-                    for message in messages:
-                        await self._take(message.partition, message.offset, message.key, message.value)
+                    await self._take_all(messages)
                     self._positions[partition.partition] = messages[-1].offset + 1
         finally:
             await consumer.stop()
 
-    async def _take(self, partition: int, offset: int, key: bytes | None, value: bytes | None) -> None:
+    async def _take_all(self, messages: Sequence[Any]) -> None:
+        """Apply in order; what is refused is refused side by side, so that a spoilt topic does not hold a start up."""
+        refused: list[Awaitable[None]] = []
+        for message in messages:
+            refusal = await self._take(message.partition, message.offset, message.key, message.value)
+            if refusal is not None:
+                refused.append(refusal)
+            if len(refused) == REFUSED_AT_ONCE:
+                await asyncio.gather(*refused)
+                refused = []
+        await asyncio.gather(*refused)
+
+    async def _take(
+        self, partition: int, offset: int, key: bytes | None, value: bytes | None
+    ) -> Awaitable[None] | None:
+        """Apply a message; what is to be done where it is refused."""
         if value is None:  # a tombstone: the key was deleted by hand
-            return
+            return None
         try:
             event = await self._decoded(value)
             if not isinstance(event, TOPICS[self._topic].events):
@@ -100,9 +116,9 @@ class CompactedReader:
                     f"{type(event).__name__} does not belong on {self._topic}.", code=Code.UNEXPECTED_EVENT
                 )
         except Undecodable as error:
-            await self._refuse(Origin(self._topic, partition, offset, key, value), error)
-            return
+            return self._refuse(Origin(self._topic, partition, offset, key, value), error)
         self._apply(event)
+        return None
 
     async def _decoded(self, value: bytes) -> Record:
         try:

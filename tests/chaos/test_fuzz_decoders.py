@@ -154,3 +154,9 @@ def test_schemas_that_somebody_spoilt_are_admitted_or_inadmissible():
             ended[False] += 1
         assert time.process_time() - begun_s < MOST_CPU_S
     assert sum(ended.values()) == 2_000
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+def test_a_million_mutated_messages_are_events_or_undecodable(seed):
+    held(1_000_000, seed)

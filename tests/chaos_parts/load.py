@@ -60,6 +60,7 @@ class Load:
         self.refused: list[str] = []
         self._random = random.Random(f"{name}/{seed}")
         self._codec = Codec()
+        self._apart_us: Callable[[str], int] = lambda _: 0
         self._topic = topic
         self._workflow = workflow
         self._rate = rate
@@ -81,6 +82,14 @@ class Load:
             "error_cb": lambda _: None,
         }
         self._producer = Producer(settings)
+
+    def tell_the_time(self, apart_us: Callable[[str], int]) -> None:
+        """Have callers state times that are so far from the right one, by their conversation."""
+        self._apart_us = apart_us
+
+    def write_with(self, codec: Codec) -> None:
+        """Write what follows as another release does."""
+        self._codec = codec
 
     def start(self) -> None:
         """Begin."""
@@ -130,7 +139,7 @@ class Load:
         now_us = time.time_ns() // 1_000
         request = RequestReceived(
             event_id=event_id("RequestReceived", *identity),
-            occurred_at_us=now_us,
+            occurred_at_us=now_us + self._apart_us(conversation),
             tenant=tenant,
             conversation_id=conversation,
             request_id=identity[2],

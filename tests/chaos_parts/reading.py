@@ -39,10 +39,10 @@ class Entry:
         return (self.fields["tenant"], self.fields["conversation_id"], self.fields["request_id"])
 
 
-def known_schemas() -> dict[bytes, tuple[str, Any]]:
+def known_schemas(folder: Path = SCHEMAS) -> dict[bytes, tuple[str, Any]]:
     """(name, writer's schema) of every schema there is, released ones too, by the fingerprint on the wire."""
     found = {}
-    for path in [*SCHEMAS.glob("*.avsc"), *SCHEMAS.glob("released/*/*.avsc")]:
+    for path in [*folder.glob("*.avsc"), *folder.glob("released/*/*.avsc")]:
         schema: Any = parse_schema(load_schema(str(path)))
         mark = bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
         found[mark] = (schema["name"].rsplit(".", 1)[-1], schema)

@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import yaml
 
@@ -68,12 +68,13 @@ class World:
         workers: Mapping[str, int] | None = None,
         command: Callable[[str], Sequence[str]] = worker_command,
         environ: Mapping[str, str] | None = None,
+        operations: Mapping[str, Any] | None = None,
     ) -> None:
         self.provider = provider
         self.happened: list[tuple[int, Happened]] = []
         self.faults_us: list[int] = []
         self.node = Node(folder / "kafka")
-        self.deployment = _deployment(folder, self.node.bootstrap_servers)
+        self.deployment = _deployment(folder, self.node.bootstrap_servers, operations or {})
         create_topics(self.deployment, partitions=PARTITIONS)
         self.reader = TopicReader(self.node.bootstrap_servers, self.deployment.topic, READ)
         self.environ = {**os.environ, **_environ(provider), **(environ or {})}
@@ -210,13 +211,13 @@ class World:
         )
 
 
-def _deployment(folder: Path, bootstrap_servers: str) -> Deployment:
+def _deployment(folder: Path, bootstrap_servers: str, operations: Mapping[str, Any]) -> Deployment:
     workflows = folder / "workflows"
     workflows.mkdir(parents=True)
     (workflows / f"{WORKFLOW}.yaml").write_text(_WORKFLOW.format(name=WORKFLOW), encoding="utf-8")
     settings = yaml.safe_load((ROOT / "infra" / "penstock.yaml").read_text(encoding="utf-8"))
     settings["defaults"]["deadline_ms"] = DEADLINE_MS
-    settings["operations"] |= {"rating_wait_s": 2, "orphan_wait_s": 60, "partitions": PARTITIONS}
+    settings["operations"] |= {"rating_wait_s": 2, "orphan_wait_s": 60, "partitions": PARTITIONS, **operations}
     (folder / "penstock.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     return Deployment(
         bootstrap_servers=bootstrap_servers,
