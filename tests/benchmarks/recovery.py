@@ -22,6 +22,7 @@ from infra.broker import provide_broker
 from streams import run_files
 from streams.admin import create_topics
 from streams.deployment import ROOT, Deployment
+from streams.restarting import replace_workers
 from streams.supervisor import Supervisor, environment_of, start_tethered, worker_command
 from streams.tethered import Process
 from tests.instant_model import instant_model
@@ -82,10 +83,16 @@ def stand_still(running: Running, role: str) -> None:
     os.kill(pid, signal.SIGCONT)
 
 
+def roll(running: Running, role: str) -> None:
+    """`penstock restart` of a role, or of every role."""
+    replace_workers(running.supervisor, ROLES if role == "all" else [role])
+
+
 FAULTS: dict[str, Callable[[Running, str], None]] = {
     "kill": kill,
     "term": stop_and_start,
     "still": stand_still,
+    "roll": roll,
 }
 
 
@@ -104,7 +111,7 @@ def main(arguments: Sequence[str]) -> int:
             with running.supervisor:
                 _warm_up(deployment)
                 for fault in ("join", *FAULTS):
-                    for role in ROLES:
+                    for role in ("all",) if fault == "roll" else ROLES:
                         if not chosen.only or fault in chosen.only or f"{fault}:{role}" in chosen.only:
                             _measure(running, fault, role, chosen.rate)
             calls = model.calls()
