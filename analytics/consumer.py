@@ -34,7 +34,7 @@ from analytics.publisher import ROLE, NotDelivered, Publisher
 from analytics.reader import Reader
 from analytics.standing import Standing, within_limit
 from analytics.storage import Storage
-from analytics.upkeep import maintain
+from analytics.upkeep import Upkeep
 from schemas import Measure, StageMeasured
 from streams.codec import Codec
 from streams.delivery import Clock, Origin, letter_of
@@ -87,6 +87,7 @@ class AnalyticsConsumer:
         self._watchdog = Watchdog(self._standing, deployment)
         self._deployment = deployment
         self._storage = storage
+        self._upkeep = Upkeep(storage)
         self._learner = learner
         self._codec = codec
         self._clock = clock
@@ -148,6 +149,7 @@ class AnalyticsConsumer:
         self._watchdog.stop()
         publisher.close()
         self._reader.close()
+        self._upkeep.close()
         self._storage.close()
 
     def _round(self, publisher: Publisher, stop: threading.Event) -> None:
@@ -161,7 +163,7 @@ class AnalyticsConsumer:
         with self._standing.calls.within(LONGEST_S):
             if self._changed and self._is_due("public", PUBLIC_EVERY_S):
                 self._replace_public()
-            if self._is_due("maintain", MAINTAIN_EVERY_S) and maintain(self._storage, self._clock()):
+            if self._is_due("maintain", MAINTAIN_EVERY_S) and self._upkeep.maintain(self._clock()):
                 self._replace_public()
         if self._is_due("report", REPORT_EVERY_S):
             self._report(publisher)

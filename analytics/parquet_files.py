@@ -7,7 +7,8 @@ the next start.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -22,6 +23,10 @@ from schemas.generate import snake
 
 SEGMENTS = "segments"
 _UNFINISHED = ".unfinished"
+MERGED_FROM = "merged_from"
+"""Under this name a merged file lists the files whose events it holds."""
+_LOOKED_FOR = ("request_id",)
+"""Columns of which a file says what is surely not in it, so that one request is found without reading them all."""
 ROW_GROUP = 20_480
 """Rows that are read or passed over together."""
 
@@ -97,7 +102,11 @@ def write_segment(folder: Path, event: str, table: pa.Table) -> Segment:
     target = folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_suffix(_UNFINISHED)
-    pq.write_table(kept, unfinished, compression="zstd", row_group_size=ROW_GROUP)
+    looked_for = {name: {"ndv": min(kept.num_rows, ROW_GROUP)} for name in _LOOKED_FOR if name in kept.column_names}
+    with _removed_on_failure(unfinished):
+        pq.write_table(
+            kept, unfinished, compression="zstd", row_group_size=ROW_GROUP, bloom_filter_options=looked_for or None
+        )
     logged = pc.min_max(table["logged_at_us"]).as_py()
     return Segment(
         path=path,
@@ -130,7 +139,9 @@ def merge_segments(
     )
     source = path_list(folder, [s.path for s in merged])
     newest_first = " ORDER BY occurred_at DESC" if first.columns == COLUMNS[first.event].name else ""
-    copy_to_parquet(connection, f"SELECT *{replaced} FROM read_parquet({source}){newest_first}", unfinished)  # noqa: S608 - paths are ours, quoted
+    names = "\n".join(s.path for s in merged)
+    select = f"SELECT *{replaced} FROM read_parquet({source}){newest_first}"  # noqa: S608 - paths are ours, quoted
+    copy_to_parquet(connection, select, unfinished, merged_from=names)
     return Segment(
         path=path,
         event=first.event,
@@ -144,10 +155,26 @@ def merge_segments(
     )
 
 
-def copy_to_parquet(connection: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:
-    """Write the rows of a query to a file."""
+def copy_to_parquet(
+    connection: duckdb.DuckDBPyConnection, select: str, target: Path, *, merged_from: str | None = None
+) -> None:
+    """Write the rows of a query to a file, and in it the names of the files that it takes the place of, a line each."""
+    # only columns with a dictionary get a Bloom filter: so every one that fits has one
     options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP}, DICTIONARY_SIZE_LIMIT {ROW_GROUP}"
-    connection.execute(f"COPY ({select}) TO {_quoted(str(target))} ({options})")
+    if merged_from is not None:
+        options += f", KV_METADATA {{{MERGED_FROM}: {_quoted(merged_from)}}}"
+    with _removed_on_failure(target):
+        connection.execute(f"COPY ({select}) TO {_quoted(str(target))} ({options})")
+
+
+@contextmanager
+def _removed_on_failure(unfinished: Path) -> Iterator[None]:
+    """Leave no half of a file behind: on a full disk it would be in the way of everything else."""
+    try:
+        yield
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def remove_unlisted(folder: Path, subfolder: str, listed: set[str]) -> list[str]:

@@ -67,25 +67,39 @@ class Sums:
 
     def follow(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Take ``known`` off and add ``touched``."""
-        same = " AND ".join(f"t.{key} = d.{key}" for key in self.keys)
-        names = ["requests", *self.sums]
-        columns = [
-            *(f"d.{key}" for key in self.keys),
-            *(f"coalesce(t.{name}, 0) + d.{name} AS {name}" for name in names),
-        ]
-        if self.maximum:
-            name = self.maximum[0]
-            columns.append(f"greatest(t.{name}, d.added) AS {name}")
-            columns.append(f"d.removed >= t.{name} AND (d.added IS NULL OR d.added < t.{name}) AS is_open")
         connection.execute(f"CREATE OR REPLACE TEMP TABLE delta AS {self._difference()}")
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE followed AS SELECT {', '.join(columns)} FROM delta d LEFT JOIN {self.table} t ON {same}"  # noqa: S608 - names of ours
-        )
-        connection.execute(f"DELETE FROM {self.table} t USING delta d WHERE {same}")  # noqa: S608 - names of ours
-        kept = "* EXCLUDE (is_open)" if self.maximum else "*"
-        connection.execute(f"INSERT INTO {self.table} BY NAME SELECT {kept} FROM followed WHERE requests > 0")  # noqa: S608 - names of ours
+        lost = self._lost_maxima(connection)
+        names = ["requests", *self.sums]
+        changes = [f"{name} = t.{name} + d.{name}" for name in names]
         if self.maximum:
-            self._look_up(connection)
+            changes.append(f"{self.maximum[0]} = greatest(t.{self.maximum[0]}, d.added)")
+        columns = [*self.keys, *names, *([self.maximum[0]] if self.maximum else [])]
+        values = [*self.keys, *names, *(["added"] if self.maximum else [])]
+        connection.execute(
+            f"""
+            MERGE INTO {self.table} t USING delta d ON ({self._same()})
+            WHEN MATCHED AND t.requests + d.requests = 0 THEN DELETE
+            WHEN MATCHED THEN UPDATE SET {", ".join(changes)}
+            WHEN NOT MATCHED THEN INSERT ({", ".join(columns)}) VALUES ({", ".join(f"d.{value}" for value in values)})
+            """  # noqa: S608 - names of ours
+        )
+        for keys in lost:
+            self._look_up(connection, keys)
+
+    def _same(self) -> str:
+        return " AND ".join(f"t.{key} = d.{key}" for key in self.keys)
+
+    def _lost_maxima(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:
+        """Give the cells of which the row with the maximum is taken off, and nothing that is added reaches it."""
+        if not self.maximum:
+            return []
+        name = self.maximum[0]
+        return connection.execute(
+            f"""
+            SELECT {", ".join(f"d.{key}" for key in self.keys)} FROM delta d JOIN {self.table} t ON {self._same()}
+            WHERE d.removed >= t.{name} AND (d.added IS NULL OR d.added < t.{name}) AND t.requests + d.requests > 0
+            """  # noqa: S608 - names of ours
+        ).fetchall()
 
     def _difference(self) -> str:
         signed = []
@@ -104,21 +118,13 @@ class Sums:
         maxima = ", max(added) AS added, max(removed) AS removed" if self.maximum else ""
         return f"SELECT {keys}, {sums}{maxima} FROM ({' UNION ALL '.join(signed)}) GROUP BY {keys}"  # noqa: S608 - names of ours
 
-    def _look_up(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Find the maxima again of which the row is gone."""
-        assert self.maximum is not None  # noqa: S101 - for the types: the caller asked
-        name, expression = self.maximum
-        lost = connection.execute(
-            f"SELECT {', '.join(self.keys)} FROM followed WHERE is_open AND requests > 0"  # noqa: S608 - names of ours
-        ).fetchall()
+    def _look_up(self, connection: duckdb.DuckDBPyConnection, keys: tuple[object, ...]) -> None:
+        """Find a cell's maximum again."""
+        name, expression = self.maximum or ("", "")
         cell = " AND ".join(f"{expression} = ?" for expression in self.keys.values())
         place = " AND ".join(f"{key} = ?" for key in self.keys)
-        for keys in lost:
-            newest = f"SELECT max({expression}) FROM outcome WHERE {self.where} AND {cell}"  # noqa: S608 - names of ours
-            connection.execute(
-                f"UPDATE {self.table} SET {name} = ({newest}) WHERE {place}",  # noqa: S608 - names of ours
-                [*keys, *keys],
-            )
+        newest = f"SELECT max({expression}) FROM outcome WHERE {self.where} AND {cell}"  # noqa: S608 - names of ours
+        connection.execute(f"UPDATE {self.table} SET {name} = ({newest}) WHERE {place}", [*keys, *keys])  # noqa: S608 - names of ours
 
 
 STRATEGY_SUMS = Sums(
@@ -216,13 +222,10 @@ def follow_outcomes(connection: duckdb.DuckDBPyConnection) -> None:
 
 def mark_stale(connection: duckdb.DuckDBPyConnection, parts: str) -> None:
     """Mark the parts (a query of ``name`` and ``part``) for export."""
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE changed AS {parts}")
-    connection.execute(
-        "UPDATE export SET stale = true FROM changed c WHERE export.name = c.name AND export.part = c.part"
-    )
-    connection.execute("""
-        INSERT INTO export SELECT name, part, NULL, true FROM changed
-        WHERE NOT EXISTS (FROM export e WHERE e.name = changed.name AND e.part = changed.part)
+    connection.execute(f"""
+        MERGE INTO export e USING ({parts}) c ON (e.name = c.name AND e.part = c.part)
+        WHEN MATCHED THEN UPDATE SET stale = true
+        WHEN NOT MATCHED THEN INSERT VALUES (c.name, c.part, NULL, true)
     """)
 
 
