@@ -155,6 +155,12 @@ class Columns:
         keys = [pa.field(key, pa.string()) for key in KEYS if self.has_request or key != "request_key"]
         return pa.schema([*keys, *self.schema])
 
+    def from_store(self, table: pa.Table) -> pa.Table:
+        """Give columns of a segment as a batch has them; moments that are numbers in an older segment stay."""
+        moments = {name.removesuffix("_us"): name for name in _STORED_MOMENTS}
+        arrays = [table[name].cast(pa.int64()) if name in moments else table[name] for name in table.column_names]
+        return pa.table(arrays, [moments.get(name, name) for name in table.column_names])
+
     def table(self, rows: Sequence[Row]) -> pa.Table:
         """Give the batch's table of rows that ``row`` made and that have origin and keys."""
         return pa.Table.from_pylist(list(rows), schema=self.batch_schema)

@@ -19,9 +19,11 @@ import os
 import threading
 from time import monotonic
 
+import duckdb
+
 from analytics.intake import Message, Refused, read_batch
 from analytics.learning import Learner
-from analytics.private_file import transaction
+from analytics.private_file import Damaged, is_torn, transaction
 from analytics.profile_store import (
     forget_orders,
     insert_profiles,
@@ -32,6 +34,8 @@ from analytics.profile_store import (
 from analytics.public import publish
 from analytics.publisher import ROLE, NotDelivered, Publisher
 from analytics.reader import Reader
+from analytics.rebuilding import open_storage
+from analytics.room import NoRoom, Room
 from analytics.standing import Standing, within_limit
 from analytics.storage import Storage
 from analytics.upkeep import Upkeep
@@ -88,6 +92,8 @@ class AnalyticsConsumer:
         self._deployment = deployment
         self._storage = storage
         self._upkeep = Upkeep(storage)
+        self._room = Room(storage.folder, logger(role=ROLE, worker=deployment.worker), storage.recover)
+        self._standing.room = self._room
         self._learner = learner
         self._codec = codec
         self._clock = clock
@@ -139,9 +145,15 @@ class AnalyticsConsumer:
             while not stop.is_set():
                 self._round(publisher, stop)
                 self._say_how_it_stands(publisher)
-        except NotDelivered:
+        except (NotDelivered, NoRoom):
             if not stop.is_set():
                 raise
+        except (Damaged, duckdb.Error) as error:
+            if isinstance(error, Damaged) or is_torn(error):
+                self._log.error("storage_damaged", folder=str(self._storage.folder), error=type(error).__name__)
+                self._upkeep.close()
+                self._storage.disown()
+            raise
         finally:
             self._end(publisher)
 
@@ -159,15 +171,18 @@ class AnalyticsConsumer:
                 self._take(messages, publisher)
         with self._standing.calls.within(LONGEST_S):
             if self._is_due("step", STEP_EVERY_S) and self._history_is_read():
-                self._step(publisher)
+                self._room.insist(lambda: self._step(publisher), stop)
         with self._standing.calls.within(LONGEST_S):
             if self._changed and self._is_due("public", PUBLIC_EVERY_S):
-                self._replace_public()
-            if self._is_due("maintain", MAINTAIN_EVERY_S) and self._upkeep.maintain(self._clock()):
-                self._replace_public()
+                self._room.attempt(self._replace_public)
+            if self._is_due("maintain", MAINTAIN_EVERY_S):
+                self._room.attempt(self._maintain)
         if self._is_due("report", REPORT_EVERY_S):
             self._report(publisher)
         self._reader.look_again(self._storage.next_offsets())
+
+    def _maintain(self) -> None:
+        self._changed = self._upkeep.maintain(self._clock()) or self._changed
 
     def _is_due(self, what: str, every_s: float) -> bool:
         now = monotonic()
@@ -189,7 +204,7 @@ class AnalyticsConsumer:
             batch = read_batch(admitted, self._codec)
         if batch.refused:
             self._dead_letter(batch.refused, publisher)
-        taken = self._storage.take(batch, self._clock())
+        taken = self._room.insist(lambda: self._storage.take(batch, self._clock()), self._standing.stop)
         took_s = monotonic() - began
         self._ingest_s += took_s
         self._histograms["ingest_seconds"].observe(took_s)
@@ -323,7 +338,8 @@ def open_consumer(
     """
     reader = Reader(deployment)
     try:
-        storage = Storage(deployment.analytics_folder, reader.cluster())
+        log = logger(role=ROLE, worker=deployment.worker)
+        storage = open_storage(deployment.analytics_folder, reader.cluster(), log)
     except BaseException:
         reader.close()
         raise

@@ -93,6 +93,14 @@ SELECT event_id FROM (
 """
 
 
+def columns_read(event: str) -> set[str]:
+    """Give the columns of a segment that outcomes are built from; nothing for other events."""
+    if event not in _READ:
+        return set()
+    of_plan = {*_STATED, "steps"} if event == "RequestRouted" else set()
+    return {*_OF_REQUEST, *_READ[event], *of_plan} - {"request_key", "event_key"}
+
+
 @cache
 def statement(name: str) -> str:
     """Give the text of ``statements/<name>.sql``."""

@@ -177,6 +177,26 @@ def _removed_on_failure(unfinished: Path) -> Iterator[None]:
         raise
 
 
+def is_whole(path: Path) -> bool:
+    """Say whether a file has the end of a Parquet file: a torn one has not."""
+    try:
+        pq.read_metadata(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
+
+
+def can_be_read(path: Path) -> bool:
+    """Say whether a segment can be read to its end."""
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                file.read_row_group(group)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
+
+
 def remove_unlisted(folder: Path, subfolder: str, listed: set[str]) -> list[str]:
     """Remove the files below ``subfolder`` that are not ``listed``; what was removed, relative to ``folder``."""
     removed = []

@@ -1,12 +1,13 @@
 """The private DuckDB file: opened by one process, in one transaction at a time.
 
 In: its path. Out: a connection with the settings and the migrations in force. Keeps the lock on the file while it
-is open. Fails with ``Unconfigured``: another process has the file (its pid is named), or it is not a DuckDB file.
+is open. Fails with ``Unconfigured``: another process has the file (its pid is named), or it is a newer DuckDB's; with
+``Damaged``: it is not a DuckDB file, or torn; with ``duckdb.Error`` where the disk is full or not ours to write.
 """
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -16,7 +17,36 @@ from analytics.migrating import FOLDER, migrate
 from streams.errors import Unconfigured
 
 NAME = "private.duckdb"
+REBUILT = "Start analytics: it sets the file aside and builds it again from the segments and the log."
+_OF_THE_DISK = ("no space left", "quota", "file too large", "permission denied", "read-only file system")
+_TORN = (
+    "could not read enough bytes",
+    "corrupt",
+    "checksum",
+    "not a valid duckdb",
+    "invalidated",
+    "internal error",
+    "serialization error",
+)
 _SETTINGS = {"memory_limit": "512MB", "threads": "2", "autoinstall_known_extensions": "false"}
+
+
+class Damaged(Unconfigured):
+    """A file of the storage is torn or missing; ``rebuilding.rebuild`` sets it aside and builds the private file again."""
+
+
+def is_torn(error: BaseException) -> bool:
+    """Say whether an error of DuckDB says that a block of a file is not what was written."""
+    text = str(error).lower()
+    said = ("corrupt" in text and "checksum" in text) or "could not read enough bytes" in text
+    return isinstance(error, duckdb.Error) and said
+
+
+def is_damage(error: BaseException) -> bool:
+    """Say whether an error of DuckDB means that a file is not what was written."""
+    if isinstance(error, duckdb.InternalException | duckdb.FatalException):
+        return not any(words in str(error).lower() for words in _OF_THE_DISK)
+    return isinstance(error, duckdb.Error) and any(words in str(error).lower() for words in _TORN)
 
 
 def open_private(folder: Path, migrations: Path = FOLDER) -> duckdb.DuckDBPyConnection:
@@ -29,27 +59,36 @@ def open_private(folder: Path, migrations: Path = FOLDER) -> duckdb.DuckDBPyConn
         raise _explained(path, error) from error
     try:
         migrate(connection, migrations)
+    except duckdb.Error as error:
+        connection.close()
+        if is_damage(error):
+            raise _explained(path, error) from error
+        raise
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _explained(path: Path, error: duckdb.Error) -> Unconfigured:
+def _explained(path: Path, error: duckdb.Error) -> Exception:
     text = str(error)
-    if "lock" in text.lower():
+    if any(words in text.lower() for words in _OF_THE_DISK):
+        return error
+    if "version number" in text.lower():
+        return Unconfigured(
+            f"{path} was written by another DuckDB: {text.strip()}",
+            remedy="Run the Penstock that wrote it, or a newer one.",
+        )
+    if "could not set lock" in text.lower():
         holder = re.search(r"PID (\d+)", text)
         who = f"process {holder.group(1)}" if holder else "another process"
         return Unconfigured(
             f"{path} is open in {who}.",
             remedy="Only one analytics process may run on a folder: stop that one, or set PENSTOCK_VAR.",
         )
-    return Unconfigured(
-        f"{path} cannot be opened: {text.strip()}",
-        remedy=(
-            "Restore it from a copy, or move the whole analytics folder away: "
-            "it is then built again from what the topics still hold."
-        ),
+    return Damaged(
+        f"{path} is damaged: {text.strip()}",
+        remedy=REBUILT,
     )
 
 
@@ -60,7 +99,8 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        connection.rollback()
+        with suppress(duckdb.Error):  # a connection that is broken has nothing to roll back
+            connection.rollback()
         raise
     connection.commit()
 

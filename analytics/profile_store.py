@@ -33,12 +33,17 @@ def take_orders(connection: duckdb.DuckDBPyConnection, orders: Iterable[Order]) 
         )
         event = order.event
         scope: str = event.scope  # type: ignore[attr-defined]
-        connection.execute("DELETE FROM held_scope WHERE scope = ?", [scope])
-        if isinstance(event, RollbackOrdered):
-            connection.execute(
-                "INSERT INTO held_scope VALUES (?, ?, ?)",
-                [scope, event.to_version, event.occurred_at_us],
-            )
+        to_version = event.to_version if isinstance(event, RollbackOrdered) else None
+        hold_or_release(connection, scope, to_version, event.occurred_at_us)
+
+
+def hold_or_release(
+    connection: duckdb.DuckDBPyConnection, scope: str, to_version: int | None, occurred_at_us: int
+) -> None:
+    """Hold a scope at a version, or, with None, let it learn again."""
+    connection.execute("DELETE FROM held_scope WHERE scope = ?", [scope])
+    if to_version is not None:
+        connection.execute("INSERT INTO held_scope VALUES (?, ?, ?)", [scope, to_version, occurred_at_us])
 
 
 def pending_orders(connection: duckdb.DuckDBPyConnection, codec: Codec) -> list[Record]:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Hashable, Mapping
 
 from analytics.intake import Batch, Message, Refused
+from analytics.room import Room
 from streams.delivery import Clock
 from streams.deployment import Deployment
 from streams.lag import Lag, Place
@@ -33,6 +34,7 @@ class Standing:
         """The offset after what is stored, of every partition that is read; None before they are known."""
         self.not_yet = "its topics are not there yet"
         """What keeps it from consuming; "" while it consumes."""
+        self.room: Room | None = None
         self._lag = Lag(deployment, stable=True)  # librdkafka reads no further by default
 
     def ask_lag(self) -> Mapping[Place, int] | None:
@@ -51,11 +53,15 @@ class Standing:
         """As ``Watched`` says."""
         if self.stop.is_set():
             return "it stops"
+        if self.room is not None and self.room.wanting:
+            return self.room.wanting
         return "it is at something that may take long" if self.calls.any_in_time() else ""
 
     def obstacle(self) -> str:
         """As ``Watched`` says."""
-        return "it stops" if self.stop.is_set() else self.not_yet
+        if self.stop.is_set():
+            return "it stops"
+        return (self.room.wanting if self.room is not None else "") or self.not_yet
 
     def is_settled(self) -> bool:
         """As ``Watched`` says."""

@@ -7,8 +7,8 @@ event keys, outcomes and sums. How a batch is taken in:
 2. One segment per event type is written, synced and named, in a thread beside. Nobody knows of it yet.
 3. One transaction: offsets, keys, outcomes, sums, orders, profiles read back, and, when all are written, the segments.
 
-What a batch costs does not grow with what is stored: ``keys`` says, from memory, which events and requests are new, and which few
-parts of the tables hold the others.
+What a batch costs does not grow with what is stored: ``known`` says, from memory, which events and requests are new,
+and which few parts of the tables hold the others.
 
 A crash before the commit leaves orphaned files, which the next start removes, and the old offsets, from which the
 log is read again. A failure in ``take`` removes its own files, rolls back and is raised; the storage can be used
@@ -18,29 +18,23 @@ on.
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import astuple, dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from analytics.intake import Batch
-from analytics.keys import STRETCH, Hashes, KeyFilter, KeyIndex
-from analytics.outcomes import OF_OUTCOME, merge_outcomes, request_keys
-from analytics.parquet_files import SEGMENTS, Segment, path_list, remove_unlisted, write_segment
-from analytics.private_file import open_private, registered, transaction
+from analytics.known import Known
+from analytics.outcomes import merge_outcomes
+from analytics.parquet_files import SEGMENTS, Segment, is_whole, path_list, remove_unlisted, write_segment
+from analytics.private_file import NAME as PRIVATE
+from analytics.private_file import REBUILT, Damaged, is_damage, open_private, registered, transaction
 from analytics.profile_store import take_orders, take_past_profiles
 from analytics.sums import follow_outcomes, recount
 
 EXPORTS = "exports"
-REPEAT_HORIZON_US = timedelta(days=7) // timedelta(microseconds=1)
-"""How far back, in log time, a repeat is recognised."""
-SLICE = 20_000
-"""Requests in one slice of the outcomes: what is looked through for one of them, and exported together."""
-_EXPIRY_EVERY_US = timedelta(minutes=10) // timedelta(microseconds=1)
+REBUILDING = "rebuild"
+"""A step in ``unfinished_migration`` for as long as the private file is being built from the segments."""
 
 Moment = Callable[[str], None]
 
@@ -60,24 +54,33 @@ def _nothing(_moment: str) -> None:
 class Storage:
     """The storage of one analytics folder, for the one process that writes it.
 
-    ``cluster`` names the broker's cluster: each has its own offsets. ``reached`` is called with ``segments_written`` and
+    ``cluster`` names the broker's cluster: each has its own offsets. ``rebuilding`` is for the module of that name.
+    ``reached`` is called with ``segments_written`` and
     ``before_commit`` inside ``take``, for tests of crashes.
     """
 
-    def __init__(self, folder: Path, cluster: str, *, reached: Moment = _nothing) -> None:
+    def __init__(self, folder: Path, cluster: str, *, reached: Moment = _nothing, rebuilding: bool = False) -> None:
         self.folder = folder.resolve()
-        self.connection = open_private(self.folder)
         self._cluster = cluster
         self._reached = reached
-        self._expired_at_us = 0
-        self._filter = KeyFilter()
-        self._index = KeyIndex()
-        self._requests = 0
+        self._rebuilding = rebuilding
+        self._open()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="segments")
+
+    def _open(self) -> None:
+        refuse_if_lost(self.folder)
+        self.connection = open_private(self.folder)
         try:
+            refuse_if_torn(self.folder, self.segments())
             self.removed = self._remove_orphans()
             self._finish_migrations()
-            self._load_keys()
+            self._export_again_what_is_torn()
+            self._known = Known(self.connection)
+        except duckdb.Error as error:
+            self.connection.close()
+            if is_damage(error):
+                raise Damaged(f"{self.folder / PRIVATE} is damaged: {error}", remedy=REBUILT) from error
+            raise
         except BaseException:
             self.connection.close()
             raise
@@ -86,6 +89,19 @@ class Storage:
         """Release the private file."""
         self._writer.shutdown()
         self.connection.close()
+
+    def disown(self) -> None:
+        """Close the private file, which is damaged, and take its name: the next start sets it aside and builds it again."""
+        self.close()
+        (self.folder / PRIVATE).replace(self.folder / f"{PRIVATE}.damaged")
+
+    def recover(self) -> None:
+        """After a failure that may have broken the connection: open the private file again if it did. May fail in the same way."""
+        try:
+            self.connection.execute("SELECT count(*) FROM log_offset").fetchall()
+        except duckdb.Error:
+            self.connection.close()
+            self._open()
 
     def next_offsets(self) -> dict[tuple[str, int], int]:
         """Give (topic, partition) to the offset to read next; what is missing begins at the beginning."""
@@ -106,11 +122,9 @@ class Storage:
 
     def take(self, batch: Batch, now_us: int) -> Taken:
         """Take a batch in, and advance the offsets; whatever is raised, nothing of it happened."""
-        hashes = self._hashes(
-            pa.chunked_array([c for t in batch.tables.values() for c in t["event_key"].chunks], pa.string())
-        )
-        tables, repeated = self._without_repeats(batch, hashes)
-        touched, new = self._placed(tables)
+        hashes = self._known.event_hashes(batch)
+        tables, repeated = self._known.without_repeats(batch, hashes)
+        touched, new = self._known.placed(tables)
         written: list[Segment] = []
         writing = self._writer.submit(self._write, tables, written)
         try:
@@ -124,75 +138,22 @@ class Storage:
             wait([writing])
             self._remove_unrecorded(written)
             raise
-        self._remember(batch, hashes, new)
-        self._expire_keys(min(batch.last_logged_at_us, now_us))
+        self._known.remember(batch, hashes, new)
+        self._known.expire(min(batch.last_logged_at_us, now_us))
         return Taken(sum(table.num_rows for table in tables.values()), batch.repeats + len(repeated))
+
+    def restore(self, batch: Batch) -> None:
+        """Take events in that a segment in force holds already, each once."""
+        hashes = self._known.event_hashes(batch)
+        touched, new = self._known.placed(batch.tables)
+        with transaction(self.connection):
+            self._record(batch, batch.tables, set(), touched)
+        self._known.remember(batch, hashes, new)
+        self._known.expire(batch.last_logged_at_us)
 
     def _write(self, tables: dict[str, pa.Table], written: list[Segment]) -> None:
         for event, table in tables.items():
             written.append(write_segment(self.folder, event, table))
-
-    def _hashes(self, keys: pa.ChunkedArray) -> Hashes:
-        """Give 64 bits of each key, the same at every start of a process with the same DuckDB."""
-        if not len(keys):
-            return np.empty(0, np.uint64)
-        with registered(self.connection, {"batch_key": pa.table({"key": keys})}):
-            found: Hashes = self.connection.execute("SELECT hash(key::UUID) AS h FROM batch_key").fetchnumpy()["h"]
-        return found
-
-    def _without_repeats(self, batch: Batch, hashes: Hashes) -> tuple[dict[str, pa.Table], set[str]]:
-        perhaps = self._filter.perhaps(hashes)
-        if not perhaps:
-            return batch.tables, set()
-        keys = pa.concat_arrays([c for t in batch.tables.values() for c in t["event_key"].chunks])
-        repeated: set[str] = set()
-        for positions, first_us, last_us in perhaps:
-            with registered(self.connection, {"batch_key": pa.table({"event_key": keys.take(pa.array(positions))})}):
-                rows = self.connection.execute(
-                    """
-                    SELECT event_key FROM batch_key WHERE event_key::UUID IN (
-                        SELECT event_key FROM seen_event WHERE logged_at_us BETWEEN ? AND ?
-                    )
-                    """,
-                    [first_us, last_us],
-                ).fetchall()
-            repeated.update(key for (key,) in rows)
-        if not repeated:
-            return batch.tables, set()
-        known = pa.array(sorted(repeated), pa.string())
-        tables = {}
-        for event, table in batch.tables.items():
-            fresh = table.filter(pc.invert(pc.is_in(table["event_key"], value_set=known)))
-            if fresh.num_rows:
-                tables[event] = fresh
-        return tables, repeated
-
-    def _placed(self, tables: dict[str, pa.Table]) -> tuple[pa.Table | None, tuple[Hashes, Any]]:
-        """Give every touched request with its slice; and hashes and slices of those that are new."""
-        nothing = (np.empty(0, np.uint64), np.empty(0, np.int64))
-        if not any(event in tables for event in OF_OUTCOME):
-            return None, nothing
-        keys = request_keys(tables)
-        hashes = self._hashes(pa.chunked_array([keys]))
-        slices = self._index.find(hashes)
-        if self._index.oldest_slice:
-            self._look_further_back(keys, slices)
-        new = np.flatnonzero(slices < 0)
-        slices[new] = (self._requests + np.arange(len(new))) // SLICE
-        return pa.table({"request_key": keys, "slice": slices}), (hashes[new], slices[new])
-
-    def _look_further_back(self, keys: pa.Array, slices: Any) -> None:
-        """Find requests that are older than the index, with a look through all of them; in place."""
-        unknown = np.flatnonzero(slices < 0)
-        with registered(
-            self.connection, {"batch_key": pa.table({"place": unknown, "key": keys.take(pa.array(unknown))})}
-        ):
-            rows = self.connection.execute(
-                "SELECT place, slice FROM batch_key JOIN outcome ON request_key = key::UUID WHERE slice < ?",
-                [self._index.oldest_slice],
-            ).fetchall()
-        for place, number in rows:
-            slices[place] = number
 
     def _record(
         self,
@@ -201,7 +162,7 @@ class Storage:
         repeated: set[str],
         touched: pa.Table | None,
     ) -> None:
-        self._advance(batch.next_offsets)
+        self.advance(batch.next_offsets)
         if tables:
             keys = pa.concat_tables([table.select(["event_key", "logged_at_us"]) for table in tables.values()])
             with registered(self.connection, {"batch_key": keys}):
@@ -212,31 +173,21 @@ class Storage:
         take_orders(self.connection, (o for o in batch.orders if o.event_key not in repeated))
         take_past_profiles(self.connection, batch.profiles)
 
-    def _remember(self, batch: Batch, hashes: Hashes, new: tuple[Hashes, Any]) -> None:
-        """Note what was committed."""
-        if len(hashes):
-            logged = [pc.min_max(table["logged_at_us"]).as_py() for table in batch.tables.values()]
-            self._filter.add(hashes, min(m["min"] for m in logged), max(m["max"] for m in logged))
-        self._index.add(*new)
-        self._requests += len(new[0])
-
-    def _load_keys(self) -> None:
-        """Build what is kept in memory from the tables."""
-        (self._requests,) = self.connection.execute("SELECT count(*) FROM outcome").fetchall()[0]
-        newest = self.connection.execute("SELECT max(slice) FROM outcome").fetchall()[0][0]
-        if newest is not None:  # a slice may have been left unfilled
-            self._requests = max(self._requests, newest * SLICE)
-        found = self.connection.execute("SELECT hash(request_key) AS h, slice AS s FROM outcome").fetchnumpy()
-        self._index.add(found["h"], found["s"])
-        read = self.connection.sql("SELECT hash(event_key), logged_at_us FROM seen_event")
-        reader = read.to_arrow_reader(STRETCH)
-        for chunk in reader:
-            hashes, logged = (column.to_numpy() for column in chunk.columns)
-            self._filter.add(hashes, int(logged.min()), int(logged.max()))
+    def _export_again_what_is_torn(self) -> None:
+        """Mark exports for writing whose files are not whole: they hold nothing that the private file has not."""
+        rows = self.connection.execute("SELECT name, part, path FROM export WHERE path IS NOT NULL").fetchall()
+        torn = [(name, part) for name, part, path in rows if not is_whole(self.folder / path)]
+        for name, part in torn:
+            self.connection.execute(
+                "UPDATE export SET path = NULL, stale = true WHERE name = ? AND part = ?", [name, part]
+            )
 
     def _finish_migrations(self) -> None:
         """Do what migrations left to the program: what SQL alone cannot know."""
-        if not self.connection.execute("SELECT step FROM unfinished_migration").fetchall():
+        steps = {step for (step,) in self.connection.execute("SELECT step FROM unfinished_migration").fetchall()}
+        if REBUILDING in steps and not self._rebuilding:
+            raise Damaged(f"{self.folder / PRIVATE} was not built to its end.", remedy=REBUILT)
+        if not steps or self._rebuilding:
             return
         with transaction(self.connection):
             plans = [s.path for s in self.segments() if s.event == "RequestRouted"]
@@ -249,7 +200,8 @@ class Storage:
             recount(self.connection)
             self.connection.execute("DELETE FROM unfinished_migration")
 
-    def _advance(self, next_offsets: dict[tuple[str, int], int]) -> None:
+    def advance(self, next_offsets: dict[tuple[str, int], int]) -> None:
+        """Note where to read on; inside the caller's transaction."""
         if not next_offsets:
             return
         topics, partitions = zip(*next_offsets, strict=True)
@@ -268,14 +220,6 @@ class Storage:
                 [self._cluster],
             )
             self.connection.execute("INSERT INTO log_offset SELECT ?, * FROM batch_offset", [self._cluster])
-
-    def _expire_keys(self, log_time_us: int) -> None:
-        if log_time_us - self._expired_at_us < _EXPIRY_EVERY_US:
-            return
-        before_us = max(log_time_us - REPEAT_HORIZON_US, self._filter.oldest_us())
-        self.connection.execute("DELETE FROM seen_event WHERE logged_at_us < ?", [before_us])
-        self._filter.expire(before_us)
-        self._expired_at_us = log_time_us
 
     def _remove_unrecorded(self, written: list[Segment]) -> None:
         listed = {segment.path for segment in self.segments()}
@@ -313,3 +257,23 @@ def drop_segments(connection: duckdb.DuckDBPyConnection, segments: list[Segment]
     for segment in segments:
         connection.execute("DELETE FROM segment WHERE path = ?", [segment.path])
         connection.execute("INSERT INTO dropped_file VALUES (?, ?)", [segment.path, now_us])
+
+
+def refuse_if_lost(folder: Path) -> None:
+    """Raise ``Damaged`` where there are segments, and no private file that lists them."""
+    if not (folder / PRIVATE).exists() and next((folder / SEGMENTS).rglob("*.parquet"), None) is not None:
+        raise Damaged(f"{folder / PRIVATE} is missing, and there are segments that it listed.", remedy=REBUILT)
+
+
+def refuse_if_torn(folder: Path, segments: Sequence[Segment]) -> None:
+    """Raise ``Damaged`` where a segment in force is missing or not as long as it was written."""
+    torn = [segment.path for segment in segments if _size(folder / segment.path) != segment.bytes]
+    if torn:
+        raise Damaged(f"{len(torn)} segments are missing or torn, the first {folder / torn[0]}.", remedy=REBUILT)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1

@@ -18,8 +18,9 @@ from datetime import timedelta
 
 import duckdb
 
-from analytics.parquet_files import Segment, merge_segments
-from analytics.private_file import transaction
+from analytics.parquet_files import Segment, can_be_read, merge_segments
+from analytics.private_file import REBUILT, Damaged, transaction
+from analytics.room import is_full
 from analytics.storage import Storage, add_segments, drop_segments
 from streams.topics import TOPICS
 
@@ -63,7 +64,16 @@ class Upkeep:
             return False
         exchange, future = self._under_way
         self._under_way = None
-        _exchanged(self._storage, exchange, future.result(), now_us)
+        try:
+            new = future.result()
+        except (duckdb.Error, OSError) as error:
+            torn = [
+                s.path for s in exchange.old if not is_full(error) and not can_be_read(self._storage.folder / s.path)
+            ]
+            if torn:
+                raise Damaged(f"The segment {torn[0]} cannot be read: {error}", remedy=REBUILT) from error
+            raise
+        _exchanged(self._storage, exchange, new, now_us)
         return True
 
     def close(self) -> None:

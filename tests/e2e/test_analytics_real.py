@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -217,12 +218,70 @@ def test_an_order_is_answered_once_and_versions_go_on_after_the_private_file_was
         path.unlink()
     process.start()
     publish(deployment, [order(2)])
-    # The first order is read again from the log with the second one: its profile exists, so two more versions follow it.
-    history = read_all(deployment, "profile-history", 3)
-    newest = read_all(deployment, "profile-updates", 3)
+    # The private file is built again from the segments, the profiles from their history: the first order is not answered twice.
+    history = read_all(deployment, "profile-history", 2)
+    newest = read_all(deployment, "profile-updates", 2)
     assert first == history[0]
-    assert [p.version for p in history if isinstance(p, ProfileUpdated)] == [1, 2, 3]
-    assert [p.version for p in newest if isinstance(p, ProfileUpdated)] == [1, 2, 3]
+    assert [p.version for p in history if isinstance(p, ProfileUpdated)] == [1, 2]
+    assert [p.version for p in newest if isinstance(p, ProfileUpdated)] == [1, 2]
+    assert process.kill(signal.SIGTERM) == 0
+
+
+COUNTED = """
+    SELECT count(*), count(reward), sum(calls)::BIGINT, (SELECT count(*) FROM requests),
+        (SELECT sum(requests) FROM strategy_performance)
+    FROM outcomes
+"""
+
+
+@pytest.fixture
+def small_disk(deployment: Deployment) -> Iterator[Path]:
+    """A file system of 24 MiB under the analytics folder; its name."""
+    folder = deployment.analytics_folder
+    folder.mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("no file system may be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_on_a_full_disk_it_is_not_ready_says_so_and_goes_on_when_there_is_room(
+    deployment: Deployment, small_disk: Path, process: Process
+):
+    running = process.start()
+    ready = deployment.run_folder / "worker-analytics-0.json"
+    eventually(lambda: ready_pid(ready) == running.pid, 60)
+    ballast = small_disk / "ballast"
+    with ballast.open("wb") as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(64 * 1024))
+            file.flush()
+    publish(deployment, [event for number in range(400) for event in story(f"r{number}")])
+    eventually(lambda: "no room" in ready.read_text(), 60)
+    assert ready_pid(ready) is None
+    ballast.unlink()
+    eventually(lambda: ready_pid(ready) == running.pid, 60, describe="the same process, ready again")
+    eventually(lambda: stored(deployment, COUNTED) == [(400, 400, 400, 400, 400)], 60, describe="all stored once")
+    assert process.kill(signal.SIGTERM) == 0
+
+
+def test_a_private_file_that_a_crash_tore_is_built_again_and_nothing_counts_twice(
+    deployment: Deployment, process: Process
+):
+    process.start()
+    publish(deployment, [event for number in range(100) for event in story(f"a{number}")])
+    eventually(lambda: bool(stored(deployment, "FROM outcomes LIMIT 1")), 60)
+    assert process.kill() == -signal.SIGKILL
+    private = deployment.analytics_folder / "private.duckdb"
+    with private.open("r+b") as file:
+        file.truncate(private.stat().st_size // 2)
+    process.start()
+    publish(deployment, [event for number in range(100) for event in story(f"b{number}")])
+    eventually(lambda: stored(deployment, COUNTED) == [(200, 200, 200, 200, 200)], 90, describe="all stored once")
+    assert list((deployment.analytics_folder / "set-aside").glob("*/private.duckdb"))
     assert process.kill(signal.SIGTERM) == 0
 
 

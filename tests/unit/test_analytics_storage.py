@@ -355,5 +355,5 @@ def test_a_second_process_is_told_which_process_has_the_file(storage: Storage):
 
 def test_a_file_that_is_not_duckdb_gives_a_remedy(tmp_path: Path):
     (tmp_path / PRIVATE).write_bytes(b"garbage" * 1000)
-    with pytest.raises(Unconfigured, match="move the whole analytics folder away"):
+    with pytest.raises(Unconfigured, match="sets the file aside and builds it again"):
         Storage(tmp_path, "cluster")
