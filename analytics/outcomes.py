@@ -147,7 +147,9 @@ def merge_outcomes(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, p
         connection.execute(f"CREATE OR REPLACE TEMP TABLE touched AS {statement('merge_outcomes')}")
         if plans.num_rows:
             connection.execute(_SUPERSEDED)
-            connection.execute("INSERT INTO superseded_plan FROM superseded_now")
+            ((superseded,),) = connection.execute("INSERT INTO superseded_plan FROM superseded_now").fetchall()
+            if superseded:
+                connection.execute("UPDATE export SET stale = true WHERE name = 'superseded_plan'")
             connection.execute(_PLANS)
         connection.execute(f"DELETE FROM outcome WHERE {ours}")  # noqa: S608 - numbers of ours
         connection.execute("INSERT INTO outcome BY NAME SELECT * FROM touched")

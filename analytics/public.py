@@ -3,22 +3,25 @@
 In: the storage. Out: ``penstock.duckdb`` with the views of ``views/*.sql``, over segments and over exports of the
 private file, of which only parts that changed are written again: the outcomes, a Parquet file for each slice of 20,000
 requests; the sums by hour, one for each day; how many requests took how long; plans that do not hold.
-The new file is built in a folder beside and takes the old one's place by a rename, so that who has the old one open
-keeps what it saw, and who opens it next sees the new. Files that the old one names are deleted after a grace
-(``upkeep``). Keeps nothing else. A failure leaves the old public file in place and is raised.
+The new file is a copy of a template that has the views and their comments; its tables of events are set, and it takes
+the old one's place by a rename, so that who has the old one open keeps what it saw, and who opens it next sees the new.
+Files that the old one names are deleted after a grace (``upkeep``). Keeps nothing else. A failure leaves the old public
+file in place and is raised.
 
 The views name their files by absolute path: they can be read from any working directory, on the machine that wrote
 them.
 """
 
+import shutil
 from collections import defaultdict
 from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 
 import duckdb
 
 from analytics.columns import COLUMNS
-from analytics.parquet_files import copy_to_parquet, path_list, put_in_place, sync_folder
+from analytics.parquet_files import copy_to_parquet, path_list, sync_folder
 from analytics.private_file import transaction
 from analytics.storage import EXPORTS, Storage
 from analytics.sums import COST_UNITS, DAY_US, LATENCY_UNITS, REWARD_UNITS, SERVICE_SUMS
@@ -27,6 +30,8 @@ from schemas.generate import snake
 NAME = "penstock.duckdb"
 VIEWS = Path(__file__).parent / "views"
 _BUILDING = "building"
+_TEMPLATES = "templates"
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {"threads": "1", "memory_limit": "256MB"}
 _EVENTS = "events"
 
 
@@ -82,7 +87,7 @@ def _export(storage: Storage, name: str, part: int) -> str:
     target = storage.folder / path
     unfinished = target.with_suffix(".unfinished")
     copy_to_parquet(storage.connection, _EXPORTED[name].format(part=part), unfinished)
-    put_in_place(unfinished, target)
+    unfinished.replace(target)  # not synced: the next start writes again what a power failure tore
     return path
 
 
@@ -147,18 +152,45 @@ def _sources(storage: Storage) -> dict[str, str]:
     return sources
 
 
+@cache
+def _views() -> tuple[str, ...]:
+    return tuple(path.read_text(encoding="utf-8") for path in sorted(VIEWS.glob("*.sql")))
+
+
+@cache
+def _template_name() -> str:
+    """Name the views and the columns that they stand on."""
+    told = repr((duckdb.__version__, _views(), sorted((event, columns.name) for event, columns in COLUMNS.items())))
+    return f"template-{blake2b(told.encode(), digest_size=6).hexdigest()}"
+
+
+def _template(storage: Storage) -> Path:
+    """Give a public file with all views and their comments, made once: its tables of events are replaced in each copy of it."""
+    made = storage.folder / _TEMPLATES / _template_name() / NAME
+    if not made.exists():
+        shutil.rmtree(storage.folder / _TEMPLATES, ignore_errors=True)
+        unfinished = storage.folder / _TEMPLATES / "unfinished" / NAME
+        unfinished.parent.mkdir(parents=True)
+        with duckdb.connect(str(unfinished), config=_SETTINGS) as connection, transaction(connection):
+            connection.execute(f"CREATE SCHEMA {_EVENTS}")
+            for name, query in _sources(storage).items():
+                connection.execute(f"CREATE VIEW {_EVENTS}.{name} AS {query}")
+            for statements in _views():
+                connection.execute(statements)
+        unfinished.parent.replace(made.parent)
+    return made
+
+
 def _replace(storage: Storage) -> Path:
     # The same file name in another folder: DuckDB calls a database by its file's name.
     building = storage.folder / _BUILDING / NAME
     building.parent.mkdir(exist_ok=True)
     for leftover in building.parent.iterdir():
         leftover.unlink()
-    with duckdb.connect(str(building), config={"threads": "1", "memory_limit": "256MB"}) as connection:
-        connection.execute(f"CREATE SCHEMA {_EVENTS}")
+    shutil.copyfile(_template(storage), building)
+    with duckdb.connect(str(building), config=_SETTINGS) as connection, transaction(connection):
         for name, query in _sources(storage).items():
-            connection.execute(f"CREATE VIEW {_EVENTS}.{name} AS {query}")
-        for path in sorted(VIEWS.glob("*.sql")):
-            connection.execute(path.read_text(encoding="utf-8"))
+            connection.execute(f"CREATE OR REPLACE VIEW {_EVENTS}.{name} AS {query}")
     target = storage.folder / NAME
     building.replace(target)
     sync_folder(storage.folder)

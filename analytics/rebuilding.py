@@ -33,6 +33,7 @@ from analytics.parquet_files import MERGED_FROM, SEGMENTS, Segment, can_be_read
 from analytics.private_file import NAME, Damaged, open_private, transaction
 from analytics.profile_store import hold_or_release
 from analytics.storage import EXPORTS, REBUILDING, Storage, add_segments
+from analytics.sums import mark_stale
 from schemas.generate import snake
 from streams.identity import event_id
 from streams.topics import TOPICS
@@ -88,6 +89,7 @@ def rebuild(folder: Path, cluster: str, why: str, now: datetime) -> Rebuilt:
         with transaction(storage.connection):
             ended_us = int((now.timestamp() + monotonic() - began) * 1_000_000)
             storage.connection.execute("UPDATE dropped_file SET dropped_at_us = ?", [ended_us])
+            mark_stale(storage.connection, "SELECT 'superseded_plan' AS name, 0 AS part")
             _hold_scopes(storage, segments)
             storage.advance(_offsets(folder, segments, {Path(path).parent.name for path in lost}))
             storage.connection.execute("DELETE FROM unfinished_migration")

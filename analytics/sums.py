@@ -215,7 +215,6 @@ def follow_outcomes(connection: duckdb.DuckDBPyConnection) -> None:
         UNION SELECT 'strategy_sums', window_start_us // {DAY_US} FROM known
         UNION SELECT 'latency_counts', 0
         UNION SELECT 'service_sums', 0
-        UNION SELECT 'superseded_plan', 0
     """  # noqa: S608 - numbers of ours
     mark_stale(connection, stale)
 
