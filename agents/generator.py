@@ -342,7 +342,8 @@ def _followed_overrides(stage: Stage) -> Held:
 
 
 def _lane(routed: RequestRouted) -> Lane:
-    return (routed.request.tenant, routed.plan.steps[0].provider)
+    steps = routed.plan.steps  # none in a plan that is not ours; it ends like one whose steps all failed
+    return (routed.request.tenant, steps[0].provider if steps else "")
 
 
 def _identity(routed: RequestRouted) -> Identity:

@@ -14,13 +14,12 @@ from pathlib import Path
 import pytest
 
 from tests.chaos_parts.counting import Verdict
+from tests.chaos_parts.load import BOUNDS_VARIABLE
 from tests.chaos_parts.node import jars_are_there
 from tests.chaos_parts.provider import provider
 from tests.chaos_parts.stored import await_equal_totals
 from tests.chaos_parts.world import World
 
-BOUNDS_VARIABLE = "PENSTOCK_CHAOS_BOUNDS"
-"""Set where the machine is this suite's alone: `make chaos`. Beside other work only the invariants hold, not the times."""
 Conclude = Callable[..., None]
 
 

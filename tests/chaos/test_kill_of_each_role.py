@@ -1,4 +1,4 @@
-"""Fault: kill -9 of each role in turn, under 100 requests a second, one worker each.
+"""Fault: kill -9 of each role in turn, under 100 requests a second, one worker each; 30 where the machine has other work.
 
 Invariant: nothing is lost, answered twice or paid twice; what is stored is what is in the log. Bound: another worker
 works within 12 s.
@@ -6,15 +6,19 @@ works within 12 s.
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from streams.topics import STAGES
-from tests.chaos_parts.load import Load
+from tests.chaos_parts.load import BOUNDS_VARIABLE, RATE, Load
 from tests.chaos_parts.stored import stored_until_us
 from tests.chaos_parts.world import FLOW, World, now_us
 from tests.waiting import eventually
 
 WITHIN_S = 12.0
+RATE_BESIDE_OTHERS = 30
+"""In `make test`, which runs anywhere: what a machine at half its speed keeps up with while it starts a worker."""
 
 
 @pytest.mark.timeout(300)
@@ -28,7 +32,7 @@ def test_a_killed_role_is_replaced_within_12_s_and_nothing_is_lost_nor_done_twic
 
 def _killed(world: World, role: str, seed: int) -> tuple[Load, float]:
     """Kill a role under a load; the load, and how long it took until the role worked again."""
-    load = world.load(f"kill-{role}", seed)
+    load = world.load(f"kill-{role}", seed, rate=RATE if BOUNDS_VARIABLE in os.environ else RATE_BESIDE_OTHERS)
     load.start()
     world.await_flow(FLOW.get(role, "responses"))
     killed = world.pids(role)

@@ -24,6 +24,8 @@ from streams.topics import key_of
 Identity = tuple[str, str, str]
 """(tenant, conversation, request)."""
 RATE = 100
+BOUNDS_VARIABLE = "PENSTOCK_CHAOS_BOUNDS"
+"""Set where the machine is this suite's alone: `make chaos`. Beside other work only the invariants hold, not the times."""
 TENANTS = 5
 CONVERSATIONS = 40
 """So many go on at the same time; each has some twenty requests, then another takes its place."""

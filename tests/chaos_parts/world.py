@@ -21,7 +21,7 @@ from streams.deployment import ROOT, Deployment
 from streams.supervisor import Happened, Supervisor, worker_command
 from streams.topics import STAGES
 from tests.chaos_parts.counting import TERMINAL, Ended, Verdict, judge, longest_gap_s
-from tests.chaos_parts.load import Load
+from tests.chaos_parts.load import RATE, Load
 from tests.chaos_parts.node import Node
 from tests.chaos_parts.provider import Provider
 from tests.chaos_parts.reading import TopicReader
@@ -106,7 +106,9 @@ class World:
 
     # ------------------------------------------------------------------------------------------------------ the load
 
-    def load(self, name: str, seed: int, *, most: int | None = None, deadline_ms: int | None = None) -> Load:
+    def load(
+        self, name: str, seed: int, *, most: int | None = None, deadline_ms: int | None = None, rate: float = RATE
+    ) -> Load:
         """A load of this world, not yet begun."""
         return Load(
             name,
@@ -116,6 +118,7 @@ class World:
             workflow=WORKFLOW,
             most=most,
             deadline_ms=deadline_ms,
+            rate=rate,
         )
 
     def flows_since(self, since_us: int, topic: str = "responses") -> bool:
