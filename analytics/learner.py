@@ -6,11 +6,13 @@ could lose: versions and holds are in the private file; the evidence of the newe
 step without news reads two small tables. Fails with nothing of its own.
 
 A profile is a function of the log up to its watermark and of its parent: sums are of whole numbers (so their order
-does not matter), its time is the last reward's. It is due when ``NEW_REWARDS`` rewards came and ``LEAST_SECONDS``
-passed since the last one, or, after the first version, when any came and ``MOST_SECONDS`` passed.
+does not matter), its time is the last reward's. The first is due with ``NEW_REWARDS`` rewards; another one ``LEAST_SECONDS``
+after the last at the soonest, when so many more came, or a user rated an answer (several, where there is much evidence), or
+any came and ``MOST_SECONDS`` passed.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import duckdb
 import msgspec
@@ -31,14 +33,47 @@ from streams.logs import logger
 
 LEARNER = "shared-effects@1"
 NEW_REWARDS = 20
-LEAST_SECONDS = 2.0
+LEAST_SECONDS = 1.0
 MOST_SECONDS = 30.0
+RATING_SHARE = 20_000
+"""A user's rating is worth a profile while there are fewer rewards than this; it takes one rating more for each so many."""
 MAX_PROFILE_BYTES = 256 * 1024
 _SUMS = """
 SELECT content_type, band, strategy, requests, rated, reward_units, reward_square_units, cost_units, latency_units, last_us
 FROM evidence_sums WHERE scope = ? ORDER BY content_type, band, strategy
 """
-_COUNTS = "SELECT scope, sum(requests)::BIGINT, sum(rated)::BIGINT FROM evidence_sums GROUP BY scope ORDER BY scope"
+_COUNTS = """
+SELECT scope, sum(requests)::BIGINT, sum(rated)::BIGINT, max(last_us) FROM evidence_sums GROUP BY scope ORDER BY scope
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the newest profile of a scope rests on: requests, of these rated, and the last reward's time where it is known."""
+
+    version: int = 0
+    requests: int = 0
+    rated: int = 0
+    last_us: int | None = None
+
+
+def _known_of(profile: ProfileUpdated | None) -> _Known:
+    if profile is None:
+        return _Known()
+    last_us = profile.occurred_at_us if profile.kind == "learned" else None
+    return _Known(profile.version, profile.evidence.requests, profile.evidence.rated, last_us)
+
+
+def _is_due(known: _Known, requests: int, rated: int, last_us: int | None, passed_s: float) -> bool:
+    # a rating of an answer that was scored automatically before is new evidence, too
+    new = max(requests - known.requests, rated - known.rated)
+    if known.version == 0 or passed_s < LEAST_SECONDS:
+        return new >= NEW_REWARDS and passed_s >= LEAST_SECONDS
+    ratings = rated - known.rated
+    if new == 0 and known.last_us is not None and last_us is not None and last_us > known.last_us:
+        ratings = 1  # who had rated an answer has rated it again
+    wanted = 1 + known.requests // RATING_SHARE
+    return new >= NEW_REWARDS or ratings >= wanted or (max(new, ratings) > 0 and passed_s >= MOST_SECONDS)
 
 
 class ProfileLearner:
@@ -63,7 +98,7 @@ class ProfileLearner:
                 self._floors[scope_of(workflow.name)] = settings.quality_floor
                 self._priorities[scope_of(workflow.name)] = workflow.node.preferences.priority
         self._published_us: dict[str, int] = {}
-        self._known: dict[str, Evidence | None] = {}
+        self._known: dict[str, _Known] = {}
         self._log = logger(role="analytics")
 
     def step(
@@ -81,31 +116,23 @@ class ProfileLearner:
                 done.extend([profile] if profile is not None else [])
         held = {scope for (scope,) in connection.execute("SELECT scope FROM held_scope").fetchall()}
         busy = held | {profile.scope for profile in done}
-        for scope, requests, rated in connection.execute(_COUNTS).fetchall():
+        for scope, requests, rated, last_us in connection.execute(_COUNTS).fetchall():
             if scope not in self._floors or scope in busy:
                 continue
-            if self._is_due(scope, self._evidence(connection, scope), requests, rated, now_us):
+            known = self._evidence(connection, scope)
+            passed_s = (now_us - self._published_us.get(scope, 0)) / 1e6
+            if _is_due(known, requests, rated, last_us, passed_s):
                 profile = self._learned(connection, scope, self._newest(connection, scope), watermark)
                 done.append(profile)
-                self._known[scope] = profile.evidence
+                self._known[scope] = _known_of(profile)
                 self._published_us[scope] = now_us
         return done
 
-    def _evidence(self, connection: duckdb.DuckDBPyConnection, scope: str) -> Evidence | None:
+    def _evidence(self, connection: duckdb.DuckDBPyConnection, scope: str) -> "_Known":
         """The evidence of the scope's newest profile. Only learning changes it: a rollback repeats it."""
         if scope not in self._known:
-            parent = self._newest(connection, scope)
-            self._known[scope] = parent.evidence if parent is not None else None
+            self._known[scope] = _known_of(self._newest(connection, scope))
         return self._known[scope]
-
-    def _is_due(self, scope: str, evidence: Evidence | None, requests: int, rated: int, now_us: int) -> bool:
-        known = evidence if evidence is not None else Evidence(requests=0, rated=0, watermark={})
-        # a rating of an answer that was scored automatically before is new evidence, too
-        new = max(requests - known.requests, rated - known.rated)
-        passed_s = (now_us - self._published_us.get(scope, 0)) / 1e6
-        return (new >= NEW_REWARDS and passed_s >= LEAST_SECONDS) or (
-            evidence is not None and new > 0 and passed_s >= MOST_SECONDS
-        )
 
     def _newest(self, connection: duckdb.DuckDBPyConnection, scope: str) -> ProfileUpdated | None:
         row = connection.execute(

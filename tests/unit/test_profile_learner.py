@@ -13,7 +13,7 @@ import pytest
 
 from agents.deciding.governance import GovernanceFile
 from agents.deciding.prior import BANDS
-from analytics.learner import LEAST_SECONDS, MOST_SECONDS, NEW_REWARDS, ProfileLearner
+from analytics.learner import LEAST_SECONDS, MOST_SECONDS, NEW_REWARDS, RATING_SHARE, ProfileLearner
 from analytics.migrating import migrate
 from analytics.profile_store import insert_profiles
 from analytics.sums import recount
@@ -153,23 +153,52 @@ def test_versions_go_up_by_one_and_name_their_parents(bench):
     assert [(each.version, each.parent) for each in bench.learned(3)] == [(1, 0), (2, 1), (3, 2)]
 
 
-def test_between_two_profiles_lie_twenty_rewards_and_two_seconds(bench):
+def test_between_two_profiles_lie_twenty_rewards_and_a_second(bench):
     bench.learned()
-    bench.outcomes(NEW_REWARDS)
+    bench.outcomes(NEW_REWARDS, rated=False)
     bench.now_us += int((LEAST_SECONDS - 0.1) * S)
     assert bench.step() == []
     bench.now_us += int(0.2 * S)
     assert [each.version for each in bench.step()] == [2]
     bench.now_us += int((LEAST_SECONDS + 1) * S)
-    bench.outcomes(NEW_REWARDS - 1)
+    bench.outcomes(NEW_REWARDS - 1, rated=False)
     assert bench.step() == []
+
+
+def test_a_users_rating_makes_a_profile_after_a_second_and_so_does_another_rating_of_the_same_answer(bench):
+    bench.learned()
+    bench.outcome()
+    bench.now_us += int((LEAST_SECONDS - 0.1) * S)
+    assert bench.step() == []
+    bench.now_us += int(0.2 * S)
+    assert [each.version for each in bench.step()] == [2]
+    bench.connection.execute(
+        """UPDATE outcome SET reward = 0.1, rewarded_at_us = rewarded_at_us + 60_000_000
+        WHERE rewarded_at_us = (SELECT max(rewarded_at_us) FROM outcome)"""
+    )
+    bench.now_us += int((LEAST_SECONDS + 1) * S)
+    assert [each.version for each in bench.step()] == [3]
+    bench.now_us += 3_600 * S
+    assert bench.step() == []
+
+
+def test_where_there_is_much_evidence_one_rating_is_not_worth_a_profile(bench):
+    bench.outcome(rated=False)
+    several = f"SELECT * REPLACE (uuid() AS request_key) FROM outcome, range({2 * RATING_SHARE})"  # noqa: S608 - a number
+    bench.connection.execute(f"INSERT INTO outcome BY NAME SELECT * EXCLUDE (range) FROM ({several})")  # noqa: S608 - the line above
+    bench.step()
+    for rated, versions in ((2, []), (3, [2])):
+        for _ in range(rated - (rated == 3) * 2):
+            bench.outcome()
+        bench.now_us += 2 * S
+        assert [each.version for each in bench.step()] == versions
 
 
 def test_after_half_a_minute_a_few_rewards_are_enough_and_none_are_not(bench):
     bench.learned()
     bench.now_us += int((MOST_SECONDS + 1) * S)
     assert bench.step() == []
-    bench.outcome()
+    bench.outcome(rated=False)
     assert [each.version for each in bench.step()] == [2]
 
 
@@ -183,7 +212,7 @@ def test_a_step_without_new_evidence_reads_neither_outcomes_nor_profiles(bench):
 
 def test_evidence_that_was_too_early_is_learned_in_time_though_nothing_more_comes(bench):
     bench.learned()
-    bench.outcome()
+    bench.outcome(rated=False)
     bench.now_us += int((MOST_SECONDS - 1) * S)
     assert bench.step() == []
     bench.now_us += 2 * S
