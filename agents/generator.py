@@ -18,7 +18,7 @@ generations and its response are kept, then published, at its end: a crash befor
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
@@ -27,13 +27,14 @@ import msgspec
 from aiokafka.errors import MessageSizeTooLargeError
 from faust.types import AppT
 
-from agents.answering.carrying_out import Call, Means, carry_out
+from agents.answering.carrying_out import Means, carry_out
 from agents.answering.ending import response_failed
 from agents.answering.lanes import Lane, Lanes, Turn
 from agents.answering.library import Library
 from agents.answering.pieces import Pieces
-from agents.answering.provider import Answer, Provider
+from agents.answering.provider import Provider
 from agents.answering.remembered import US_PER_S, Finished, Identity, Outcome, Remembered, Spending
+from agents.answering.watched import watched_call, watched_pause
 from agents.deciding.catalogue import Catalogue
 from agents.deciding.governance import GovernanceFile
 from agents.deciding.held import Held
@@ -49,7 +50,6 @@ from streams.kept import KeptTable, Ownership
 from streams.outbox import Outbox
 from streams.stage import Stage
 from streams.topics import ENDED
-from streams.under_way import CallsUnderWay
 
 UNCLAIMED_KEPT = 1_000
 """Outcomes whose partition was taken away before they were kept: they wait here for their event to come again."""
@@ -65,6 +65,9 @@ class Holding(Protocol):
 
     async def is_ours(self) -> bool:
         """Wait for a rebalance to end, then say."""
+
+    async def may_begin(self) -> bool:
+        """The same for something new: a worker that stops never says."""
 
     def is_ours_now(self) -> bool:
         """Say without waiting; False during a rebalance."""
@@ -84,6 +87,8 @@ class Generator:
         self._ownership = ownership
         self._means = means
         self._spending = Spending(remembered.spent_usd)
+        self._beginning = asyncio.Lock()
+        """One request begins each time the event loop comes round: hundreds that came at once do not stop what is under way."""
         self._running: dict[Identity, asyncio.Future[Finished | Outcome]] = {}
         self._paid_in_vain_usd: dict[Identity, float] = {}
 
@@ -117,10 +122,12 @@ class Generator:
             await self._publish(identity, finished)
 
     async def _in_turn(self, routed: RequestRouted, identity: Identity) -> Finished | None:
+        async with self._beginning:
+            await asyncio.sleep(0)
+        if not await self._ownership.may_begin():  # it waited too long: another worker has it
+            return None
         if self._has_begun(identity):  # another delivery of it came first
             return await self._again(identity)
-        if not await self._ownership.is_ours():  # it waited too long: another worker has it
-            return None
         return await self._lead(routed, identity)
 
     def _remaining_s(self, routed: RequestRouted) -> float:
@@ -303,28 +310,6 @@ def last_words(clock: Callable[[], int]) -> LastWords:
         return "responses", response_failed(event, Code.INTERNAL_ERROR, GIVEN_UP, now_us=clock())
 
     return speak
-
-
-def watched_call(call: Call, calls: CallsUnderWay) -> Call:
-    """The same calls, known to the watchdog until their time limit."""
-
-    async def known(*words: Any, timeout_s: float, **more: Any) -> Answer:
-        with calls.within(timeout_s):
-            return await call(*words, timeout_s=timeout_s, **more)
-
-    return known
-
-
-def watched_pause(
-    pause: Callable[[float], Awaitable[None]], calls: CallsUnderWay
-) -> Callable[[float], Awaitable[None]]:
-    """The same pauses between tries, known to the watchdog."""
-
-    async def known(seconds: float) -> None:
-        with calls.within(seconds):
-            await pause(seconds)
-
-    return known
 
 
 def _followed_overrides(stage: Stage) -> Held:

@@ -42,9 +42,9 @@ class Consumer(taking_in.Consumer):
     """Faust's consumer, committing by ``committable``, finishing before partitions go, and never asleep when they come."""
 
     async def finish(self, within_s: float) -> None:
-        """Wait for the events under way, at most so long, and commit what is done."""
+        """Wait for what was begun, at most so long, and commit what is done."""
         deadline_s = monotonic() + within_s
-        while self.under_way() and monotonic() < deadline_s:  # noqa: ASYNC110 - Faust's event for it is one waiter's only
+        while self.app.begun() and monotonic() < deadline_s:  # noqa: ASYNC110 - Faust's event for it is one waiter's only
             await asyncio.sleep(_LOOK_EVERY_S)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._commit_now(), _COMMIT_WITHIN_S)

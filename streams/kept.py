@@ -85,6 +85,16 @@ class Ownership:
         await self._until_settled()
         return self.is_ours_now()
 
+    async def may_begin(self) -> bool:
+        """Whether the partition of the event is this worker's for something new, which costs money.
+
+        A worker that finishes, because partitions go or because it stops, begins nothing: the event waits, and nobody waits for it.
+        """
+        with self._app.held_back():
+            while self._app.should_stop or not self.is_settled() or not self._app.is_settled():  # noqa: ASYNC110 - as below
+                await asyncio.sleep(_SETTLING_POLL_S)
+        return self.is_ours_now()
+
     def is_ours_now(self) -> bool:
         """The same without waiting; False during a rebalance."""
         event = faust.current_event()

@@ -17,7 +17,8 @@ before it froze is sent when it thaws; everything after that waits for the lease
 
 import gc
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 from types import FrameType
 from typing import Any, ClassVar
@@ -133,6 +134,21 @@ class App(BufferingApp):
     finishing = False
     """Whether nothing more is taken in, but what is under way may still write."""
     _was_settled = False
+    _held_back = 0
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Say of an event that nothing was begun for it: who finishes does not wait for it."""
+        self._held_back += 1
+        try:
+            yield
+        finally:
+            self._held_back -= 1
+
+    def begun(self) -> int:
+        """How many events are under way for which something was begun."""
+        consumer: Any = self.consumer
+        return int(max(0, consumer.under_way() - self._held_back))
 
     def holds_lease(self) -> bool:
         """Whether nobody else can have been given our partitions."""

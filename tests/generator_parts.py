@@ -185,6 +185,9 @@ class Kept:
     async def is_ours(self) -> bool:
         return self.ours
 
+    async def may_begin(self) -> bool:
+        return self.ours
+
     def is_ours_now(self) -> bool:
         return self.ours
 

@@ -9,7 +9,7 @@ nothing that a provider or a search does: whatever that is, there is exactly one
    pauses that double from 0.25 s to 4 s or as long as the provider asks. Where the pause does not fit, the step is over.
 3. A step that was rejected, or had its tries, is closed; so is one that an error of ours ended (internal_error): an
    exception here would have what was paid already paid again. One whose provider could not be reached stays open: after the last
-   step the round begins again, until the deadline.
+   step the round begins again, until the deadline. But for the first, no call begins with less than ``LEAST_S`` left.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -43,6 +43,8 @@ FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 4.0
 SHARE_WITH_ALTERNATIVE = 0.6
 """The share of the remaining time that a step may take while another could still follow."""
+LEAST_S = 0.2
+"""With less time left no second call is begun: it would be paid for and not be waited for."""
 ESTIMATED = "The provider reported no usage; its price is an estimate."
 
 LOOK_INTO_THE_LOG = "The generator's log has the cause: look for `step_failed` with the request's id."
@@ -137,7 +139,7 @@ class _Run:
         except UnknownVariable as error:
             return self._failed(Code.INVALID_REQUEST, str(error))
         rounds = 0
-        while self._remaining_s() > 0:
+        while self._has_time(self._remaining_s()):
             answered = await self._round(question, TRIES if rounds == 0 else 1)
             if answered is not None:
                 return self._ready(*answered, question)
@@ -150,7 +152,7 @@ class _Run:
     async def _round(self, question: str, tries: int) -> tuple[_Course, Answer] | None:
         waiting = [course for course in self.courses if not course.closed]
         for place, course in enumerate(waiting):
-            if self._remaining_s() <= 0:
+            if not self._has_time(self._remaining_s()):
                 return None
             course.unaffordable = not self.allowance.reserve(course.expected_usd, self.routed.plan.cost_ceiling_usd)
             if course.unaffordable:
@@ -180,7 +182,7 @@ class _Run:
         course.begun_us = course.begun_us or self.means.clock()
         for number in range(tries):
             left_s = (until_us - self.means.clock()) / 1e6
-            if left_s <= 0:
+            if not self._has_time(left_s):
                 break
             try:
                 return await self._try(course, messages, left_s)
@@ -190,7 +192,7 @@ class _Run:
                 if failure.kind == "rejected" or number == tries - 1:
                     break
                 pause_s = self._spread(number) if failure.retry_after_s is None else failure.retry_after_s
-                if pause_s >= (until_us - self.means.clock()) / 1e6:
+                if not self._has_time((until_us - self.means.clock()) / 1e6 - pause_s):
                     break
                 await self.means.pause(pause_s)
         course.ended_us = self.means.clock()
@@ -237,6 +239,10 @@ class _Run:
 
     def _remaining_s(self) -> float:
         return (self.routed.plan.deadline_at_us - self.means.clock()) / 1e6
+
+    def _has_time(self, left_s: float) -> bool:
+        """Whether a call may begin: the first one always, until the deadline."""
+        return left_s > (LEAST_S if any(course.tries for course in self.courses) else 0.0)
 
     def _spread(self, number: int) -> float:
         """The pause after try ``number`` (from 0), in seconds: spread over its upper half, so that retries do not meet."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.answering.carrying_out import carry_out
+from agents.answering.carrying_out import LEAST_S, carry_out
 from agents.answering.pieces import Pieces
 from agents.answering.provider import CallFailed
 from agents.answering.remembered import Outcome, Spending
@@ -139,6 +139,17 @@ def test_when_all_hang_the_deadline_ends_the_request() -> None:
     outcome = carried_out(routed("premium", "simple"), Models(time, premium=[HANGS], simple=[HANGS]))
     assert failed(outcome).code == "deadline_exceeded"
     assert time.now_us == BEGIN_US + 30_000_000
+
+
+def test_only_the_first_call_begins_just_before_the_deadline() -> None:
+    models = Models(Time(), simple=[CallFailed("unreachable", "No one.")], premium=[answer()])
+    close = BEGIN_US + round(LEAST_S * 1e6)
+    outcome = carried_out(routed("simple", "premium", deadline_at_us=close), models)
+    assert failed(outcome).code == "provider_unavailable"
+    assert [tier for tier, _ in models.calls] == ["simple"]
+    models = Models(Time(), simple=[CallFailed("unreachable", "No one.")], premium=[answer()])
+    carried_out(routed("simple", "premium", deadline_at_us=close + 500_000), models)
+    assert [tier for tier, _ in models.calls][-1] == "premium"
 
 
 def test_when_nobody_can_be_reached_it_is_tried_until_the_deadline() -> None:

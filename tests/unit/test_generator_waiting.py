@@ -1,6 +1,7 @@
 """The generator under a slow provider: who waits, where, and who is not held up; no broker."""
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 from agents.answering.lanes import Lanes
@@ -21,6 +22,24 @@ def plan(number: int, tenant: str = "acme", **more: Any) -> RequestRouted:
     return routed(
         "simple", request={"tenant": tenant, "request_id": f"r{number}", "conversation_id": f"c{number}"}, **more
     )
+
+
+def test_of_many_that_come_at_once_one_begins_each_time_the_event_loop_comes_round() -> None:
+    world = World(Models(Time(), simple=[answer()]), lanes=Lanes(64))
+    world.models.gate = asyncio.Event()
+    begun: list[int] = []
+
+    async def test() -> None:
+        many = [asyncio.create_task(world.generator.handle(plan(n))) for n in range(40)]
+        while len(world.models.calls) < len(many):
+            await asyncio.sleep(0)
+            begun.append(len(world.models.calls))
+        assert world.models.gate is not None
+        world.models.gate.set()
+        await asyncio.gather(*many)
+
+    asyncio.run(test())
+    assert max(after - before for before, after in pairwise(begun)) == 1
 
 
 def test_another_tenant_is_answered_while_one_fills_all_that_it_may() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -29,6 +31,7 @@ class App:
         self.rebalancing = False
         self.should_stop = False
         self.finishing = False
+        self.held = 0
         self.lease = True
         self.tables = SimpleNamespace(actives_ready=True)
         self.flow = True
@@ -41,6 +44,14 @@ class App:
 
     def holds_lease(self) -> bool:
         return self.lease
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        self.held += 1
+        try:
+            yield
+        finally:
+            self.held -= 1
 
     @property
     def ownership(self) -> Ownership:
@@ -112,6 +123,28 @@ def test_what_is_under_way_may_still_write_while_the_worker_finishes_before_its_
         assert app.ownership.is_ours_now()
         lose_the_lease(app)
         assert not app.ownership.is_ours_now()
+
+    asyncio.run(scenario())
+
+
+def stop(app: App) -> None:
+    app.should_stop = True
+
+
+@pytest.mark.parametrize("unsettle", [rebalance, stop_the_flow, lose_the_lease, stop])
+def test_what_is_under_way_may_finish_but_nothing_new_begins_and_nobody_waits_for_it(unsettle):
+    async def scenario() -> None:
+        app, event = App(), Event(3)
+        handled(event)
+        assert await app.ownership.may_begin()
+        unsettle(app)
+        app.finishing = True
+        waiting = asyncio.create_task(app.ownership.may_begin())
+        done, _ = await asyncio.wait([waiting], timeout=0)
+        assert (done, app.held) == (set(), 1)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert app.held == 0
 
     asyncio.run(scenario())
 

@@ -73,6 +73,16 @@ def test_what_was_acknowledged_but_not_committed_when_the_generation_ended_is_no
     assert app.consumer.under_way() == 0
 
 
+def test_who_finishes_waits_for_what_was_begun_and_not_for_what_is_held_back(app):
+    begun, waits = taken(app, 10), taken(app, 11)
+    with app.held_back():
+        assert (app.consumer.under_way(), app.begun()) == (2, 1)
+        begun.ack(app.consumer)
+        assert app.begun() == 0
+    assert app.begun() == 1
+    assert not waits.acked
+
+
 def test_the_partitions_are_ours_only_as_long_as_the_coordinator_was_heard_within_the_session(app, monkeypatch):
     now_s = 100.0
     monkeypatch.setattr("streams.rebalancing.monotonic", lambda: now_s)
