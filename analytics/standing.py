@@ -35,7 +35,7 @@ class Standing:
         self.not_yet = "its topics are not there yet"
         """What keeps it from consuming; "" while it consumes."""
         self.room: Room | None = None
-        self._lag = Lag(deployment, stable=True)  # librdkafka reads no further by default
+        self._lag = Lag(deployment)
 
     def ask_lag(self) -> Mapping[Place, int] | None:
         """As ``Watched`` says."""

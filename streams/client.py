@@ -102,6 +102,7 @@ class Client:
             bootstrap_servers=servers,
             enable_auto_commit=False,
             auto_offset_reset="latest",
+            isolation_level="read_committed",
             fetch_max_wait_ms=100,
             max_partition_fetch_bytes=LETTER_BYTES,
         )

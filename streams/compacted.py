@@ -69,6 +69,7 @@ class CompactedReader:
             bootstrap_servers=self._servers,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            isolation_level="read_committed",
             fetch_max_wait_ms=100,
             max_partition_fetch_bytes=LETTER_BYTES,
         )

@@ -17,6 +17,8 @@ from streams.deployment import Deployment
 Place = tuple[str, int]
 """(topic without the deployment's prefix, partition)."""
 ANSWER_S = 2.0
+_STABLE: Any = {"isolation_level": IsolationLevel.READ_COMMITTED}
+"""The end of a partition is where a transaction begins that is still open: no reader of Penstock's is given more."""
 _LATEST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 
@@ -24,10 +26,9 @@ _EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 class Lag:
     """Asks about the topics of a deployment."""
 
-    def __init__(self, deployment: Deployment, *, answer_s: float = ANSWER_S, stable: bool = False) -> None:
-        """``stable``: the end of a partition is where a transaction begins that is still open, for who reads only to there."""
+    def __init__(self, deployment: Deployment, *, answer_s: float = ANSWER_S) -> None:
+        """Connect at the first question."""
         self._deployment = deployment
-        self._asked = {"isolation_level": IsolationLevel.READ_COMMITTED} if stable else {}
         self._answer_s = answer_s
         self._admin: Any = None
 
@@ -61,7 +62,7 @@ class Lag:
         wanted = self._named(places)
         if not wanted:
             return {}
-        asked = self._client().list_offsets(dict.fromkeys(wanted, which), request_timeout=self._answer_s, **self._asked)
+        asked = self._client().list_offsets(dict.fromkeys(wanted, which), request_timeout=self._answer_s, **_STABLE)
         return {wanted[spot]: answer.result(self._answer_s).offset for spot, answer in asked.items()}
 
     def _named(self, places: Iterable[Place]) -> dict[TopicPartition, Place]:
