@@ -17,6 +17,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from tests.hosted import hosted_at
+
 _ANSWER_S = 10.0
 
 
@@ -68,14 +70,7 @@ class InstantModel:
 
     def environ(self) -> dict[str, str]:
         """The variables under which a role calls this server."""
-        return {
-            "PENSTOCK_PROVIDER": "openai",
-            "OPENAI_API_KEY": "a measurement's",
-            "OPENAI_BASE_URL": self.base_url,
-            "NO_PROXY": "127.0.0.1",
-            "no_proxy": "127.0.0.1",
-            **{f"PENSTOCK_PRICE_{tier}": "0/0" for tier in ("SIMPLE", "BALANCED", "PREMIUM")},
-        }
+        return hosted_at(self.base_url, price="0/0")
 
 
 @contextlib.contextmanager

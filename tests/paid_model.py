@@ -10,9 +10,6 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-PRICE = "1/1"
-"""US dollars for a million tokens, in and out."""
-
 
 class PaidModel:
     """Answers every question with itself; `calls` counts by question. While `held`, calls wait."""

@@ -25,6 +25,7 @@ from streams.supervisor import Supervisor
 from streams.tethered import TetheredProcess
 from streams.topics import key_of
 from tests.benchmarks.load import Message
+from tests.hosted import hosted_at
 
 PARTITIONS = 8
 STARTS_WITHIN_S = 30.0
@@ -122,10 +123,7 @@ def environ_for(provider_url: str) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": str(ROOT),
-        "OPENAI_BASE_URL": provider_url,
-        "OPENAI_API_KEY": "bench",
-        "PENSTOCK_PROVIDER": "openai",
-        **{f"PENSTOCK_PRICE_{tier}": "1/1" for tier in ("SIMPLE", "BALANCED", "PREMIUM")},
+        **hosted_at(provider_url),
     }
 
 

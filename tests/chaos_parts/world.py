@@ -25,14 +25,13 @@ from tests.chaos_parts.load import RATE, Load
 from tests.chaos_parts.node import Node
 from tests.chaos_parts.provider import Provider
 from tests.chaos_parts.reading import TopicReader
+from tests.hosted import hosted_at
 from tests.waiting import eventually
 
 PARTITIONS = 4
 WORKFLOW = "chaos"
 READ = ("requests", "responses", "feedback", "rewards", "profile-history", *(f"{role}-dlq" for role in STAGES))
 PROVIDER_DELAY_S = 0.2
-PRICE = "1/1"
-"""US dollars for a million tokens, in and out."""
 DEADLINE_MS = 180_000
 """Past every fault: a machine that is slow for a while turns no answer into a failure."""
 QUIET_S = 40.0
@@ -77,7 +76,7 @@ class World:
         self.deployment = _deployment(folder, self.node.bootstrap_servers, operations or {})
         create_topics(self.deployment, partitions=PARTITIONS)
         self.reader = TopicReader(self.node.bootstrap_servers, self.deployment.topic, READ)
-        self.environ = {**os.environ, **_environ(provider), **(environ or {})}
+        self.environ = {**os.environ, **hosted_at(provider.base_url), **(environ or {})}
         self._supervisor = Supervisor(
             self.deployment,
             roles=STAGES,
@@ -229,14 +228,3 @@ def _deployment(folder: Path, bootstrap_servers: str, operations: Mapping[str, A
         settings=folder / "penstock.yaml",
         workflows=workflows,
     )
-
-
-def _environ(provider: Provider) -> dict[str, str]:
-    return {
-        "PENSTOCK_PROVIDER": "openai",
-        "OPENAI_API_KEY": "a test's",
-        "OPENAI_BASE_URL": provider.base_url,
-        "NO_PROXY": "127.0.0.1",
-        "no_proxy": "127.0.0.1",
-        **{f"PENSTOCK_PRICE_{tier}": PRICE for tier in ("SIMPLE", "BALANCED", "PREMIUM")},
-    }

@@ -15,8 +15,9 @@ from streams.admin import delete_topics
 from streams.codec import Codec
 from streams.identity import event_id
 from streams.topics import key_of
+from tests.hosted import hosted_at
 from tests.loop import Loop, deployment_in
-from tests.paid_model import PRICE, paid_model
+from tests.paid_model import paid_model
 from tests.waiting import eventually
 
 STALLED_AFTER_S = 3.0
@@ -103,16 +104,7 @@ def test_a_router_that_hangs_restarts_itself_and_plans_what_it_had_not(
 @pytest.mark.slow
 def test_a_generator_that_waits_for_a_slow_call_is_left_alone(start: Start) -> None:
     with paid_model() as model:
-        loop = start(
-            ["router", "generator", "models"],
-            PENSTOCK_PROVIDER="openai",
-            OPENAI_BASE_URL=model.base_url,
-            OPENAI_API_KEY="a key",
-            PENSTOCK_MODEL_SIMPLE="paid",
-            PENSTOCK_MODEL_BALANCED="paid",
-            PENSTOCK_MODEL_PREMIUM="paid",
-            **{f"PENSTOCK_PRICE_{tier}": PRICE for tier in ("SIMPLE", "BALANCED", "PREMIUM")},
-        )
+        loop = start(["router", "generator"], **hosted_at(model.base_url))
         for role in ("router", "generator"):
             loop.up(role)
         request = loop.request("How long does it take?", deadline_ms=60_000)

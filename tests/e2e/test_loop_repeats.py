@@ -15,8 +15,9 @@ import pytest
 from infra.broker import RunningBroker
 from schemas import GenerationCompleted, RequestReceived, RequestRouted, ResponseReady
 from streams.admin import delete_topics
+from tests.hosted import hosted_at
 from tests.loop import Loop, deployment_in
-from tests.paid_model import PRICE, PaidModel, paid_model
+from tests.paid_model import PaidModel, paid_model
 from tests.waiting import eventually
 
 IN_FLIGHT = 5
@@ -31,15 +32,7 @@ def model() -> Iterator[PaidModel]:
 @pytest.fixture(scope="module")
 def paid(broker: RunningBroker, model: PaidModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     deployment = deployment_in(tmp_path_factory.mktemp("paid"), broker.bootstrap_servers, "paid")
-    environ = {
-        "PENSTOCK_PROVIDER": "openai",
-        "OPENAI_API_KEY": "a test's",
-        "OPENAI_BASE_URL": model.base_url,
-        "NO_PROXY": "127.0.0.1",
-        "no_proxy": "127.0.0.1",
-        **{f"PENSTOCK_PRICE_{tier}": PRICE for tier in ("SIMPLE", "BALANCED", "PREMIUM")},
-    }
-    running = Loop(deployment, ["router", "generator"], environ)
+    running = Loop(deployment, ["router", "generator"], hosted_at(model.base_url))
     try:
         running.start()
         yield running

@@ -18,8 +18,9 @@ from streams.codec import Codec
 from streams.run_files import TARGETS_FILE
 from streams.topics import STAGES
 from tests.collector import Collected, Collector
+from tests.hosted import hosted_at
 from tests.loop import Loop, deployment_in
-from tests.paid_model import PRICE, PaidModel, paid_model
+from tests.paid_model import PaidModel, paid_model
 from tests.waiting import eventually
 
 CANARY = "zxqv the parcel of Ann 4711 never came"
@@ -48,11 +49,9 @@ def seen(broker: RunningBroker, tmp_path_factory: pytest.TempPathFactory, collec
         patched.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         patched.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
         environ = {
-            "PENSTOCK_PROVIDER": "openai",
-            "OPENAI_BASE_URL": model.base_url,
+            **hosted_at(model.base_url),
             "PENSTOCK_LOG_LEVEL": "DEBUG",
             **{f"PENSTOCK_MODEL_{tier}": tier.lower() for tier in ("SIMPLE", "BALANCED", "PREMIUM")},
-            **{f"PENSTOCK_PRICE_{tier}": PRICE for tier in ("SIMPLE", "BALANCED", "PREMIUM")},
         }
         running = Loop(
             deployment_in(tmp_path_factory.mktemp("seen"), broker.bootstrap_servers, "seen"), STAGES, environ

@@ -15,11 +15,12 @@ from schemas import RequestReceived, RequestRouted, ResponseReady, StageRestarte
 from streams.admin import delete_topics
 from streams.codec import Codec
 from streams.topics import key_of
+from tests.hosted import hosted_at
 from tests.loop import Loop, deployment_in
-from tests.paid_model import PRICE, PaidModel, paid_model
+from tests.paid_model import PaidModel, paid_model
 from tests.waiting import eventually
 
-STALLED_AFTER_S = 3.0
+STALLED_AFTER_S = 2.0
 ROLES = ("router", "generator")
 
 
@@ -33,14 +34,7 @@ def model() -> Iterator[PaidModel]:
 def loop(tmp_path: Path, broker: RunningBroker, model: PaidModel) -> Iterator[Loop]:
     deployment = deployment_in(tmp_path, broker.bootstrap_servers, "transactions")
     quick = deployment.model_copy(update={"stalled_after_s": STALLED_AFTER_S, "watch_every_s": 0.5})
-    paid = {
-        "PENSTOCK_PROVIDER": "openai",
-        "OPENAI_BASE_URL": model.base_url,
-        "OPENAI_API_KEY": "a key",
-        **{f"PENSTOCK_MODEL_{tier}": "paid" for tier in ("SIMPLE", "BALANCED", "PREMIUM")},
-        **{f"PENSTOCK_PRICE_{tier}": PRICE for tier in ("SIMPLE", "BALANCED", "PREMIUM")},
-    }
-    loop = Loop(quick, [*ROLES, "models"], paid)
+    loop = Loop(quick, ROLES, hosted_at(model.base_url))
     yield loop
     loop.close()
     if broker.kind == "given":

@@ -11,8 +11,9 @@ from infra.broker import RunningBroker
 from schemas import RequestReceived, RequestRouted, ResponseFailed, ResponseReady
 from streams.admin import delete_topics
 from streams.client import Client
+from tests.hosted import hosted_at
 from tests.loop import Loop, deployment_in
-from tests.paid_model import PRICE, PaidModel, paid_model
+from tests.paid_model import PaidModel, paid_model
 from tests.waiting import eventually
 
 CALLS = 4
@@ -28,15 +29,11 @@ def model() -> Iterator[PaidModel]:
 @pytest.fixture(scope="module")
 def slow(broker: RunningBroker, model: PaidModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     deployment = deployment_in(tmp_path_factory.mktemp("slow"), broker.bootstrap_servers, "slow")
-    environ = {
-        "PENSTOCK_PROVIDER": "openai",
-        "OPENAI_API_KEY": "a test's",
-        "OPENAI_BASE_URL": model.base_url,
-        "NO_PROXY": "127.0.0.1",
-        "no_proxy": "127.0.0.1",
-        **{f"PENSTOCK_PRICE_{tier}": PRICE for tier in ("SIMPLE", "BALANCED", "PREMIUM")},
-    }
-    running = Loop(deployment.model_copy(update={"generator_concurrency": CALLS}), ["router", "generator"], environ)
+    running = Loop(
+        deployment.model_copy(update={"generator_concurrency": CALLS}),
+        ["router", "generator"],
+        hosted_at(model.base_url),
+    )
     try:
         running.start()
         yield running
