@@ -70,8 +70,8 @@ def test_estimates_agree_with_open_bandit_pipeline():
     """
     row, column = np.arange(12)[:, None], np.arange(3)
     probabilities = 1.0 + (row * 7 + column * 5) % 11
-    policy = 1.0 + (row * 3 + column * 4) % 7
-    policy /= policy.sum(axis=1, keepdims=True)
+    unscaled = 1.0 + (row * 3 + column * 4) % 7
+    policy: Floats = np.divide(unscaled, unscaled.sum(axis=1, keepdims=True), dtype=np.float64)
     model = (row * 2 + column * 3) % 9 / 8
     chosen, rewards = (row * row + row // 3)[:, 0] % 3, (row * 5)[:, 0] % 13 / 12
     log = a_log(probabilities / probabilities.sum(axis=1, keepdims=True), chosen.tolist(), rewards.tolist())
