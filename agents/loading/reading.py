@@ -1,4 +1,4 @@
-"""Loads workflows, the strategy catalogue and the settings from their files.
+"""Loads workflows, the strategy catalogue, the settings and policies from their files.
 
 Comes in: paths, the environment as a mapping, and for workflows the catalogue and the sources to
 check them against. Goes out: frozen values of ``agents.deciding``. Keeps nothing. Fails with
@@ -20,6 +20,7 @@ from agents.deciding.catalogue import Catalogue
 from agents.deciding.catalogue_file import CatalogueFile, CatalogueInvalidError, build_catalogue
 from agents.deciding.governance import GovernanceFile
 from agents.deciding.mistakes import Complaint, Path
+from agents.deciding.policy_file import PolicyFile, check_policy_file
 from agents.deciding.workflow import Workflow, check_workflow
 from agents.loading.expected import complaint_from
 from agents.loading.positions import MAX_BYTES, Document, read_document
@@ -115,6 +116,17 @@ def load_settings(path: FilePath) -> GovernanceFile:
     if problems or settings is None:
         raise InvalidFile(problems)
     return settings
+
+
+def load_policy(path: FilePath, catalogue: Catalogue) -> PolicyFile:
+    """The policy in this file, its strategies checked against the catalogue. Raises InvalidFile."""
+    document = _document(path)
+    stated, problems = validated(document, PolicyFile)
+    if stated is not None:
+        problems.extend(_problem(document, each) for each in check_policy_file(stated, catalogue))
+    if problems or stated is None:
+        raise InvalidFile(problems)
+    return stated
 
 
 def _document(path: FilePath) -> Document:

@@ -3,7 +3,8 @@
 In: a ``PolicyEstimate``, the floor's margin, the estimator. Out: a ``Verdict`` with every condition that was looked at, and for
 several shares of exploration how many requests it takes until the log can tell. Keeps nothing, cannot fail.
 
-A policy passes where all of these hold; one that fails the first two is not refused but cannot be judged:
+A policy passes where all of these hold; where one of the first two does not, nothing is said of the others: an interval from a few
+large weights is not to be relied on.
 
 1. the log supports it: it gives no probability to what the log gave none,
 2. the effective sample size is ``LEAST_EFFECTIVE`` or more,
@@ -12,7 +13,7 @@ A policy passes where all of these hold; one that fails the first two is not ref
    difference in quality is not below 0.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -64,11 +65,13 @@ class Waiting:
 
 def judge(estimate: PolicyEstimate, floor_margin: Interval) -> Verdict:
     """Judge a policy; ``floor_margin``: its quality less the floor, by doubly robust estimation."""
-    conditions = (_supported(estimate), _large_enough(estimate), _better(estimate), _floor_kept(estimate, floor_margin))
-    known = conditions[0].held and conditions[1].held
-    if all(each.held for each in conditions):
-        return Verdict("promote", conditions)
-    return Verdict("keep" if known and any(each.held is False for each in conditions) else "log_more", conditions)
+    basis = (_supported(estimate), _large_enough(estimate))
+    rest = (_better(estimate), _floor_kept(estimate, floor_margin))
+    if not all(each.held for each in basis):
+        return Verdict("log_more", (*basis, *(replace(each, held=None) for each in rest)))
+    if all(each.held for each in rest):
+        return Verdict("promote", (*basis, *rest))
+    return Verdict("keep" if any(each.held is False for each in rest) else "log_more", (*basis, *rest))
 
 
 def _supported(estimate: PolicyEstimate) -> Condition:

@@ -25,6 +25,7 @@ from streams.cli import (
     standing,
     tailing,
     verify,
+    whatif,
     workflows,
 )
 from streams.cli.printing import INTERRUPTED, status_of
@@ -92,6 +93,7 @@ app.add_typer(dead_letters.app, name="dlq")
 standing.add_to(app)
 sql.add_to(app)
 slo.add_to(app)
+whatif.add_to(app)
 doctor.add_to(app)
 
 

@@ -91,9 +91,8 @@ def test_quality_below_the_floor_is_rolled_back_and_a_long_run_without_a_differe
     )
     assert judge(one, Rules(floor=0.5, most=301)).step == "running"
     assert judge(one, Rules(floor=0.5, most=300)).step == "stop"
-    none = Observed(
-        *(each[:0] for each in (one.given, one.shares, one.quality, one.cost_usd, one.latency_ms, one.failed))
-    )
+    nothing = np.empty(0)
+    none = Observed(np.empty(0, dtype=bool), nothing, nothing, nothing, nothing, nothing)
     assert judge(none, Rules(floor=0.5)).step == "running"
 
 
