@@ -20,8 +20,9 @@ from typer.main import get_command
 
 from agents.deciding.catalogue_file import CatalogueFile, ProviderEntry, build_catalogue
 from agents.deciding.governance import GovernanceFile
+from agents.deciding.policy_file import PolicyFile, check_policy_file
 from agents.deciding.workflow import Workflow, check_workflow
-from agents.loading.reading import load_catalogue, load_settings
+from agents.loading.reading import load_catalogue, load_policy, load_settings
 from analytics.public import NAME, publish
 from analytics.storage import Storage
 from streams.cli.main import app
@@ -207,6 +208,11 @@ def checked(content: dict[str, Any]) -> BaseModel:
         complaints = check_workflow(workflow, catalogue, sources)
         assert not complaints, complaints
         return workflow
+    if content.keys() & {"fixed", "shares", "profile"}:
+        policy = PolicyFile.model_validate(content)
+        catalogue = load_catalogue(ROOT / "infra" / "strategies.yaml", {"PENSTOCK_PROVIDER": "embedded"})
+        assert not check_policy_file(policy, catalogue)
+        return policy
     if "strategies" in content:
         file = CatalogueFile.model_validate(content)
         build_catalogue(file, {})
@@ -220,6 +226,12 @@ def checked(content: dict[str, Any]) -> BaseModel:
     if content.keys() <= Workflow.model_fields.keys():
         return checked({**whole, **content})
     return checked({**whole, "workflow": {"nodes": [{"id": "answer", **content}]}})
+
+
+def test_the_policy_that_comes_along_is_valid():
+    catalogue = load_catalogue(ROOT / "infra" / "strategies.yaml", {"PENSTOCK_PROVIDER": "embedded"})
+    for path in (ROOT / "examples" / "policies").iterdir():
+        load_policy(path, catalogue)
 
 
 def examples(text: str) -> list[str]:
