@@ -69,12 +69,15 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """The step to take after the last conversation, why, and on what evidence."""
+    """The step to take after the last conversation, why, and on what evidence; ``harmless``: quality, cost and latency are for sure
+    not worse by more than their margins.
+    """
 
     step: Step
     reason: str
     conversations: int
     evidence: tuple[Evidence, ...]
+    harmless: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Looks:
 
     sequences: dict[str, Sequence]
     rules: dict[tuple[Step, str], Flags]
+    harmless: Flags
 
 
 def looks(observed: Observed, rules: Rules) -> Looks:
@@ -108,7 +112,7 @@ def looks(observed: Observed, rules: Rules) -> Looks:
         ("winner", "it is faster, and nothing is worse"): harmless & (latency.upper < 0),
     }
     sequences = {"quality": quality, "cost_usd": cost, "latency_ms": latency, "failed": failures, "level": level}
-    return Looks(sequences, found)
+    return Looks(sequences, found, harmless)
 
 
 def judge(observed: Observed, rules: Rules) -> Finding:
@@ -121,12 +125,13 @@ def judge(observed: Observed, rules: Rules) -> Finding:
         Evidence(name, float(each.center[-1]), float(each.lower[-1]), float(each.upper[-1]))
         for name, each in seen.sequences.items()
     )
+    harmless = bool(seen.harmless[-1])
     for (step, reason), fired in seen.rules.items():
         if fired[-1]:
-            return Finding(step, reason, n, evidence)
+            return Finding(step, reason, n, evidence, harmless)
     if n >= rules.most:
-        return Finding("stop", f"{n:,} conversations have shown no difference", n, evidence)
-    return Finding("running", "nothing is certain yet", n, evidence)
+        return Finding("stop", f"{n:,} conversations have shown no difference", n, evidence, harmless)
+    return Finding("running", "nothing is certain yet", n, evidence, harmless)
 
 
 def _mean_of_old(given: Flags, outcome: Floats) -> Floats:
