@@ -12,6 +12,7 @@ from pathlib import Path
 from agents.answering.ending import failed_response
 from agents.deciding.asked import asked_at_us
 from agents.deciding.content_types import ContentTypes, parse_examples, with_own_types
+from agents.deciding.content_weights import parse_weights
 from agents.deciding.governance import GovernanceFile
 from agents.deciding.held import Held
 from agents.deciding.planning import Planner, Vector
@@ -39,6 +40,7 @@ CONCURRENCY = 16
 """Requests whose publication is awaited at the same time; deciding itself is one after the other."""
 US_PER_S = 1_000_000
 EXAMPLES = Path(__file__).parent / "deciding" / "content_type_examples.yaml"
+WEIGHTS = EXAMPLES.with_name("content_type_weights.json")
 
 
 def response_failed(request: RequestReceived, error: Rejected, now_us: int) -> ResponseFailed:
@@ -105,12 +107,13 @@ def build_planner(
     workflows = load_workflows(deployment.workflows, catalogue, tuple(governance.sources))
     governance.environment(deployment.environment)  # an unknown name is told at the start, not at the first request
     built_in = parse_examples(EXAMPLES.read_text(encoding="utf-8"))
-    common = ContentTypes.build(built_in, encoder.encode)
+    weights = parse_weights(WEIGHTS.read_text(encoding="utf-8")).get(encoder.name)
+    common = ContentTypes.build(built_in, encoder.encode, weights)
 
     def types_of(workflow: Workflow) -> ContentTypes:
         if not workflow.content_types:
             return common
-        return ContentTypes.build(with_own_types(built_in, workflow.content_types), encoder.encode)
+        return ContentTypes.build(with_own_types(built_in, workflow.content_types), encoder.encode, weights)
 
     planner = Planner(
         workflows=workflows,

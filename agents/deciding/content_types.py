@@ -1,42 +1,48 @@
 """Content type: what kind of request a text is, by the examples that define each type.
 
-In: example sentences by type, an encoder (once, in `build`); then a text and its vector, request by request.
-Out: a `TypeGuess`. Kept: a frozen table made from the examples. Fails: `BadExamples`, in `build` and
-`parse_examples` only.
+In: example sentences by type, an encoder (once, in `build`), and weights that were learned for that encoder, if there are any;
+then a text and its vector, request by request. Out: a `TypeGuess`. Kept: a frozen table made from the examples.
+Fails: `BadExamples`, in `build` and `parse_examples` only.
 
 How it works. An embedding mostly recovers what a text is about; a content type is what is wanted of it.
-So thirteen yes-or-no features of the sentence's form (`FORM_FEATURES`) stand beside the vector, and the
+So thirteen yes-or-no features of the sentence's form (`sentence_form`) stand beside the vector, and the
 likeness of two sentences is
 
     s(a, b) = cos(a, b) - FORM_PENALTY * (number of form features in which they differ).
 
-A type's score is the sum of two readings of the same likenesses:
+A type's score is the sum of three readings:
 
 1. kernel ridge regression, fitted in `build`: k(a, b) = exp(SHARPNESS * (s(a, b) - 1)); the target is 1 for the
    example's own type and 0 for the others, less 1 / types; the ridge of an example is proportional to the size of
    its type, so that three examples of a user's type count as much as a hundred of a built-in one;
-2. the mean likeness of the type's `NEAREST` nearest examples, which decides close to an example.
+2. the mean likeness of the type's `NEAREST` nearest examples, which decides close to an example;
+3. `LEARNED_SHARE` times the score of the weights (`content_weights`), which know how people put things. They know the built-in
+   types. A user's type takes the largest of the scores of those built-in types that its own examples are of, so that its
+   examples alone decide between it and them, and no type has to be learned to be added.
 
-The confidence is the softmax of the scores times `STEEPNESS`, which was set by the log loss on utterances whose
-nearest examples had been taken away (`tests/benchmarks/content_types.py` shows the calibration).
+The order of a type's examples changes nothing. The confidence is the softmax of the scores times `STEEPNESS`, which was set by the
+log loss on utterances whose nearest examples and whose intents had been taken away (`penstock evaluate --content-types` shows the
+calibration).
 
-Trap: the form features know English only. In another language they are mostly alike for all texts, and likeness
+Trap: form and words are English only. In another language they are mostly alike for all texts, and likeness
 is left to the encoder. Source of 1: Saunders, Gammerman, Vovk, "Ridge Regression Learning Algorithm in Dual
 Variables", 1998.
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import yaml
 
-Floats = npt.NDArray[np.float64]
+from agents.deciding.content_weights import Scorer, Weights
+from agents.deciding.sentence_form import form_of
+
+Singles = npt.NDArray[np.float32]
 Encode = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 
 BUILT_IN_TYPES: Final = ("transactional", "informational", "support", "general")
@@ -44,59 +50,10 @@ NEAREST: Final = 3
 FORM_PENALTY: Final = 0.02
 SHARPNESS: Final = 4.0
 RIDGE: Final = 0.1
+LEARNED_SHARE: Final = 1.5
 STEEPNESS: Final = 6.0
-CHARACTERS_READ: Final = 1_000
-"""The form is read off the first characters; more would cost time and say nothing about the sentence's form."""
 
-_METHOD_VERSION: Final = "1"
-
-FORM_FEATURES: Final = (
-    "begins with a wh-word",
-    "asks how something is or is done",
-    "asks how much, how long or how often",
-    "begins with an auxiliary verb",
-    "begins with can, could, would or might",
-    "begins with I",
-    "states a wish",
-    "asks to be told",
-    "is an imperative",
-    "is about the assistant",
-    "is about the speaker's own",
-    "is three words or fewer",
-    "names a problem",
-)
-
-
-def _words(spaced: str) -> frozenset[str]:
-    return frozenset(spaced.split())
-
-
-_WORD = re.compile(r"[a-z0-9']+")
-_LEADING = _words("please kindly hey ok okay so and just also hi well")
-_WH = _words("what which who whom whose when where why what's whats who's where's when's")
-_MEASURES = _words("much many long far often high old big soon late")
-_AUXILIARY = _words("is are was were do does did has have had will am should may")
-_ABILITY = _words("can could would might")
-_SPEAKER = _words("i i'm i'd i've im id")
-_NO_VERB = _words(
-    "the my a an this that it it's there your our every half all nobody somebody someone "
-    "you he she we they yes no not maybe any"
-)
-_ADDRESSED = _words("you your yours you're yourself")
-_OWN = frozenset(("my", "mine", "our"))
-_WISH = re.compile(
-    r"^(i|i'd|i'm|i would|we) (also )?(really )?(want|need|like|would like|wanna|have|must|am)\b|^i would like"
-)
-_TOLD = re.compile(
-    r"\b(tell me|let me know|(want|need|like) to know|know (what|how|if|which|when|where|whether)"
-    r"|find out|wonder\w*|idea|explain|curious|information|info)\b"
-)
-_PROBLEM = re.compile(
-    r"\b(not work\w*|doesn't|didn't|won't|can(no|')t (find|open|connect|log|access|get|use|hear|see|sign)"
-    r"|isn't|hasn't|never (arriv|came|show)\w*|no longer|broken?|broke|fail\w*|error\w*|problem\w*"
-    r"|issue\w*|wrong|stuck|crash\w*|lost|stolen|missing|misplaced|declined|refused|rejected|blocked"
-    r"|locked|frozen|freez\w*|denied|dead|flat|leak\w*|damaged|hangs?|trouble|fix|help)\b"
-)
+_METHOD_VERSION: Final = "2"
 
 
 class BadExamples(ValueError):
@@ -116,43 +73,6 @@ class TypeGuess(msgspec.Struct, frozen=True):
     content_type: str
     confidence: float
     scores: dict[str, float]
-
-
-def form_of(text: str) -> Floats:
-    """Give the form features of a text, shape (13,), each 0.0 or 1.0, in the order of `FORM_FEATURES`."""
-    lowered = text[:CHARACTERS_READ].lower().replace("\u2019", "'")
-    every_word = words = _WORD.findall(lowered)
-    while len(words) > 1 and words[0] in _LEADING:
-        words = words[1:]
-    first = words[0] if words else ""
-    second = words[1] if len(words) > 1 else ""
-    begins_how, asks_measure = first == "how", first == "how" and second in _MEASURES
-    begins_wh, begins_auxiliary = first in _WH, first in _AUXILIARY
-    begins_ability, begins_i = first in _ABILITY, first in _SPEAKER
-    asks_to_be_told = _TOLD.search(lowered) is not None
-    asks = begins_wh or begins_how or begins_auxiliary or begins_ability or asks_to_be_told
-    imperative = len(words) > 1 and not (asks or begins_i or first in _NO_VERB)
-    # "could you" and "do you" address the assistant without being about it.
-    is_address = "you" in words[:2] and (begins_ability or first in {"will", "do"})
-    addressed = sum(word in _ADDRESSED for word in words) - is_address
-    return np.array(
-        (
-            begins_wh,
-            begins_how and not asks_measure,
-            asks_measure,
-            begins_auxiliary,
-            begins_ability,
-            begins_i,
-            _WISH.match(" ".join(words[:5])) is not None,
-            asks_to_be_told,
-            imperative,
-            addressed > 0,
-            not _OWN.isdisjoint(words),
-            len(every_word) <= 3,  # noqa: PLR2004
-            _PROBLEM.search(lowered) is not None,
-        ),
-        dtype=np.float64,
-    )
 
 
 def parse_examples(yaml_text: str) -> dict[str, tuple[str, ...]]:
@@ -186,23 +106,26 @@ def with_own_types(
 class ContentTypes:
     """The types and what was fitted on their examples. Build it with `build`; safe to share between threads.
 
-    version: a hash of the types' names, their examples and this module's method; the encoder's version is not in it.
+    version: a hash of the types' names, their examples, the weights and this module's method; the encoder's version is not in it.
     """
 
     names: tuple[str, ...]
     version: str
-    _likeness: Floats  # (examples, dimensions + 13): times [vector, form] it gives cos + 2 * penalty * shared features
-    _own_penalty: Floats  # (examples,): penalty * number of features of the example
-    _coefficients: Floats  # (examples, types)
+    _likeness: Singles  # (examples, dimensions + 13): times [vector, form] it gives cos + 2 * penalty * shared features
+    _own_penalty: Singles  # (examples,): penalty * number of features of the example
+    _coefficients: Singles  # (examples, types)
     _places: npt.NDArray[np.intp]  # (types, largest type): the examples of each type, padded with `examples`
-    _nearest: npt.NDArray[np.intp]  # (types,): how many examples the mean is taken over
+    _nearest: Singles  # (types,): how many examples the mean is taken over
+    _scorer: Scorer | None
+    _resembled: Singles  # (types, types of the weights): 0 where the type is of that one, minus infinity elsewhere
 
     @classmethod
-    def build(cls, examples: Mapping[str, Sequence[str]], encode: Encode) -> Self:
+    def build(cls, examples: Mapping[str, Sequence[str]], encode: Encode, weights: Weights | None = None) -> Self:
         """Fit on the examples; the cost grows with the cube of their number (450: about 30 ms, 2,000: a second).
 
-        encode gives (n, dimensions) unit vectors for n texts, and is called once. Raises BadExamples where there is
-        no type, or a type without a name, without examples or with an empty one.
+        encode gives (n, dimensions) unit vectors for n texts, and is called once. weights are those of the same encoder;
+        without them the examples decide alone. Raises BadExamples where there is no type, or a type without a name, without
+        examples or with an empty one.
         """
         _check(examples)
         names = tuple(examples)
@@ -210,7 +133,8 @@ class ContentTypes:
         sizes = np.array([len(examples[name]) for name in names])
         owner = np.repeat(np.arange(len(names)), sizes)
         vectors = np.asarray(encode(sentences), dtype=np.float64)
-        forms = np.stack([form_of(sentence) for sentence in sentences])
+        read = [form_of(sentence) for sentence in sentences]
+        forms = np.stack([form.features for form in read])
         likeness = np.hstack([vectors, 2 * FORM_PENALTY * forms])
         own_penalty = FORM_PENALTY * forms.sum(axis=1)
         among = np.hstack([vectors, forms]) @ likeness.T - own_penalty - own_penalty[:, None]
@@ -220,22 +144,38 @@ class ContentTypes:
         places = np.full((len(names), max(int(sizes.max()), NEAREST)), len(sentences), dtype=np.intp)
         for row, size in enumerate(sizes):
             places[row, :size] = np.flatnonzero(owner == row)
-        nearest = np.minimum(sizes, NEAREST).astype(np.intp)
-        return cls(names, _version_of(examples), likeness, own_penalty, coefficients, places, nearest)
+        nearest = np.minimum(sizes, NEAREST).astype(np.float32)
+        scorer = None if weights is None else Scorer(weights)
+        seen = np.hstack([vectors, forms]).astype(np.float32)
+        return cls(
+            names=names,
+            version=_version_of(examples, weights),
+            _likeness=likeness.astype(np.float32),
+            _own_penalty=own_penalty.astype(np.float32),
+            _coefficients=coefficients.astype(np.float32),
+            _places=places,
+            _nearest=nearest,
+            _scorer=scorer,
+            _resembled=_resembled(names, owner, scorer, seen, [form.words for form in read]),
+        )
 
-    def classify(self, text: str, vector: npt.NDArray[np.float32]) -> TypeGuess:
+    def classify(self, text: str, vector: Singles) -> TypeGuess:
         """Guess the type of a text by its vector, shape (dimensions,), from the encoder given to `build`.
 
         A text without any known word (a vector of zeros) is judged by its form alone. Ties go to the type named first.
         """
         form = form_of(text)
-        likeness = self._likeness @ np.concatenate((vector, form))
-        likeness -= self._own_penalty + FORM_PENALTY * form.sum()
-        padded = np.append(likeness, -np.inf)[self._places]
-        top = np.partition(padded, -NEAREST, axis=1)[:, -NEAREST:]
+        seen = np.concatenate((vector, form.features), dtype=np.float32)
+        likeness = self._likeness @ seen
+        likeness -= self._own_penalty + np.float32(FORM_PENALTY * np.add.reduce(form.features))
+        padded = np.concatenate((likeness, _NOTHING))[self._places]
+        padded.partition(padded.shape[1] - NEAREST, axis=1)
+        top = padded[:, -NEAREST:]
         top[top == -np.inf] = 0.0
-        mean_of_nearest = top.sum(axis=1) / self._nearest
-        totals = STEEPNESS * (_kernel(likeness) @ self._coefficients + mean_of_nearest)
+        totals = _kernel(likeness) @ self._coefficients + np.add.reduce(top, axis=1) / self._nearest
+        if self._scorer is not None:
+            totals += LEARNED_SHARE * (self._scorer.score(seen, form.words) + self._resembled).max(axis=1)
+        totals *= STEEPNESS
         odds = np.exp(totals - totals.max())
         probabilities = (odds / odds.sum()).tolist()
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
@@ -246,7 +186,26 @@ class ContentTypes:
         )
 
 
-def _kernel(likeness: Floats) -> Floats:
+_NOTHING: Final = np.array([-np.inf], dtype=np.float32)
+
+
+def _resembled(
+    names: Sequence[str], owner: npt.NDArray[np.intp], scorer: Scorer | None, seen: Singles, words: Sequence[list[int]]
+) -> Singles:
+    """Which of the weights' types each type is of: a built-in one is itself, another is whatever one of its examples is."""
+    if scorer is None:
+        return np.zeros((len(names), 0), dtype=np.float32)
+    found = np.full((len(names), len(scorer.types)), -np.inf, dtype=np.float32)
+    for row, name in enumerate(names):
+        if name in scorer.types:
+            found[row, scorer.types.index(name)] = 0.0
+        else:
+            for place in np.flatnonzero(owner == row).tolist():
+                found[row, scorer.score(seen[place], words[place]).argmax()] = 0.0
+    return found
+
+
+def _kernel(likeness: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.exp(SHARPNESS * (likeness - 1))
 
 
@@ -262,6 +221,6 @@ def _check(examples: Mapping[str, Sequence[str]]) -> None:
             raise BadExamples(name, "an example is empty", "write a sentence or take it out")
 
 
-def _version_of(examples: Mapping[str, Sequence[str]]) -> str:
-    told = msgspec.json.encode([_METHOD_VERSION, [[name, list(given)] for name, given in examples.items()]])
-    return hashlib.sha256(told).hexdigest()[:16]
+def _version_of(examples: Mapping[str, Sequence[str]], weights: Weights | None) -> str:
+    told = [_METHOD_VERSION, [[name, list(given)] for name, given in examples.items()], weights]
+    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:16]

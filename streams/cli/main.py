@@ -14,6 +14,7 @@ from streams.cli import (
     dead_letters,
     doctor,
     drawing,
+    evaluate,
     explaining,
     overrides,
     profiles,
@@ -94,6 +95,7 @@ standing.add_to(app)
 sql.add_to(app)
 slo.add_to(app)
 whatif.add_to(app)
+evaluate.add_to(app)
 doctor.add_to(app)
 
 
