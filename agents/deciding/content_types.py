@@ -51,7 +51,7 @@ FORM_PENALTY: Final = 0.02
 SHARPNESS: Final = 4.0
 RIDGE: Final = 0.1
 LEARNED_SHARE: Final = 1.5
-STEEPNESS: Final = 6.0
+STEEPNESS: Final = 3.0
 
 _METHOD_VERSION: Final = "2"
 
