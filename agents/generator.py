@@ -53,6 +53,8 @@ from streams.topics import ENDED
 
 UNCLAIMED_KEPT = 1_000
 """Outcomes whose partition was taken away before they were kept: they wait here for their event to come again."""
+SEEN_BESIDE = 64
+"""Plans that are seen while every slot is in use: somebody must be left to defer them, or to end them at their deadline."""
 DEFERRED_AT_ONCE = 64
 """Deferred plans that wait in memory; the others wait in the topic."""
 NEVER_PUBLISHED = (PenstockError, msgspec.MsgspecError, MessageSizeTooLargeError, TypeError, ValueError)
@@ -296,7 +298,7 @@ def build_generator(
     stage.before_first_event(library.warm)
     stage.app.on_before_shutdown.connect(close, weak=False)
     consume = partial(stage.consume, give_up=generator.give_up, last_words=last_words(stage.clock))
-    consume("routing", generator.handle, concurrency=lanes.slots)
+    consume("routing", generator.handle, concurrency=lanes.slots + SEEN_BESIDE)
     consume("deferred", generator.handle_deferred, concurrency=DEFERRED_AT_ONCE)
     return stage
 
