@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from agents.deciding import policy
+from agents.deciding.governance import Floor
+from agents.deciding.held import Profile
+from agents.loading.reading import load_catalogue
 from analytics.public import publish
 from analytics.storage import Storage
-from schemas import Candidate
+from schemas import Candidate, Incumbent
 from tests.analytics_events import LOCAL, REMOTE, Log, answered, failed, request, rewarded, routed
 from tests.cli_world import NOW_US, World
+from tests.deciding_parts import belief, profile
 
+ROOT = Path(__file__).parents[2]
 HOUR_US = 3_600_000_000
 REQUESTS = 1_200
 
@@ -60,14 +67,14 @@ def explored(tmp_path_factory):
     return stored(tmp_path_factory.mktemp("explored"), *history(0.4, np.random.default_rng(31)))
 
 
-def asked(world, policy, *options):
+def asked(world, content, *options):
     path = world.var / "policy.yaml"
-    path.write_text(policy, encoding="utf-8")
+    path.write_text(content, encoding="utf-8")
     return world.penstock("whatif", "--policy", str(path), "--since", "7d", *options)
 
 
-def report(world, policy, *options):
-    result = asked(world, policy, "--json", "-", *options)
+def report(world, content, *options):
+    result = asked(world, content, "--json", "-", *options)
     return result.exit_code, json.loads(result.stdout)
 
 
@@ -118,6 +125,40 @@ def test_the_learned_policy_is_decided_again_by_the_code_that_serves(explored):
     assert "no version 7" in result.output
 
 
+def test_a_stored_profile_decides_as_it_would_have_served(tmp_path):
+    learned = profile(
+        belief(LOCAL, "support", "middle", quality=0.4, cost_usd=0.001),
+        belief(REMOTE, "support", "middle", quality=0.9, cost_usd=0.01),
+        belief(LOCAL, "general", "middle", quality=0.9, cost_usd=0.001),
+        belief(REMOTE, "general", "middle", quality=0.9, cost_usd=0.01),
+        scope="customer_support",
+        version=3,
+        incumbents=tuple(
+            Incumbent(content_type=kind, band="middle", strategy=name, since_version=1)
+            for kind, name in (("support", REMOTE), ("general", LOCAL))
+        ),
+    )
+    world = stored(tmp_path, *history(0.4, np.random.default_rng(33), requests=400), learned)
+    _, found = report(world, "profile: 3\nquality_floor: 0.8\npriority: balanced\nexploration: 0.1")
+
+    served = Profile.of(learned)
+    catalogue = load_catalogue(ROOT / "infra" / "strategies.yaml", {"PENSTOCK_PROVIDER": "embedded"})
+    expected = [
+        policy.decide(
+            {name: served.estimate(catalogue, catalogue.strategy(name), kind, "middle") for name in (LOCAL, REMOTE)},
+            incumbent=served.incumbent(catalogue, kind, "middle"),
+            floor=Floor("absolute", 0.8),
+            priority="balanced",
+            exploration=0.1,
+        ).probabilities[REMOTE]
+        for kind in ("support", "general")
+    ]
+    assert expected[0] > 0.9
+    assert found["shares"][REMOTE]["new"] == pytest.approx(sum(expected) / 2)
+    _, colder = report(world, "profile: 3\nquality_floor: 0\nexploration: 0.1")
+    assert colder["floor"] == 0
+
+
 def test_failures_count_as_no_quality_and_what_waits_for_a_reward_is_left_out(tmp_path):
     plans = [routed(request(f"r{n}", at_us=NOW_US - HOUR_US), version=0) for n in range(12)]
     events = [each for plan in plans for each in (plan.request, plan)]
@@ -131,9 +172,9 @@ def test_failures_count_as_no_quality_and_what_waits_for_a_reward_is_left_out(tm
 
 
 def test_text_and_page_tell_the_same_and_the_page_loads_nothing(explored, tmp_path):
-    policy = f"name: 'less & <more>'\nfixed: {LOCAL}"
+    stated = f"name: 'less & <more>'\nfixed: {LOCAL}"
     page, plain = tmp_path / "impact.html", tmp_path / "impact.json"
-    result = asked(explored, policy, "--page", str(page), "--json", str(plain))
+    result = asked(explored, stated, "--page", str(page), "--json", str(plain))
 
     assert "keep what is running" in result.stdout
     text = page.read_text(encoding="utf-8")
@@ -146,7 +187,7 @@ def test_text_and_page_tell_the_same_and_the_page_loads_nothing(explored, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("policy", "said"),
+    ("stated", "said"),
     [
         ("fixed: balanced-semantik", "balanced-semantic"),
         ("fixd: balanced-semantic", "fixed"),
@@ -156,8 +197,8 @@ def test_text_and_page_tell_the_same_and_the_page_loads_nothing(explored, tmp_pa
         ("exploration: 2", "a number from 0 to 1"),
     ],
 )
-def test_a_mistake_in_the_policy_is_told_with_its_line(explored, policy, said):
-    result = asked(explored, policy)
+def test_a_mistake_in_the_policy_is_told_with_its_line(explored, stated, said):
+    result = asked(explored, stated)
 
     assert result.exit_code != 0
     assert said in result.output
