@@ -26,7 +26,7 @@ VALUE = "value"
 FLOORS = (0.02, 0.05, 0.10, 0.20, 0.50)
 """Shares of exploration that a report shows the waiting time for."""
 PRECISION = 0.02
-"""Half the width of the interval, as a share of the value, that a log is asked to reach."""
+"""Half the width of the value's interval, in quality, that a log is asked to reach."""
 _NOTHING = 1e-9
 
 Answer = Literal["promote", "keep", "log_more"]
@@ -134,17 +134,15 @@ def explored(log: Logged, exploration: float) -> Floats:
 def waiting(estimator: Estimator, policy: Floats, precision: float = PRECISION) -> tuple[Waiting, ...]:
     """For each share of ``FLOORS`` how many requests like the logged ones it takes until the value of ``policy`` (n, K) is known.
 
-    Known: effective sample size ``LEAST_EFFECTIVE``, and an interval that is at most ``precision`` times the value to either side.
+    Known: effective sample size ``LEAST_EFFECTIVE``, and an interval that reaches at most ``precision`` to either side.
     """
     place = estimator.names.index(VALUE)
-    value = abs(estimator.doubly_robust(policy)[place].mean)
     found = []
     for exploration in FLOORS:
         logging = explored(estimator.log, exploration)
         square = np.divide(policy**2, logging, out=np.zeros_like(policy), where=logging > 0).sum(axis=1).mean()
         variance = float(estimator.variance(policy, logging)[place])
-        half = max(precision * value, _NOTHING)
-        found.append(Waiting(exploration, _up(LEAST_EFFECTIVE * float(square)), _up(variance * (Z95 / half) ** 2)))
+        found.append(Waiting(exploration, _up(LEAST_EFFECTIVE * float(square)), _up(variance * (Z95 / precision) ** 2)))
     return tuple(found)
 
 

@@ -4,8 +4,8 @@ In: the log, the policy's probabilities, the floors, what cost and latency are w
 quality, cost and latency, the verdict, which content types win and lose, the shares of the strategies, and how long to log until
 more can be said. Keeps nothing. Fails with ``Unusable``. Pure.
 
-The value of a request is quality - w cost / u - v latency: u is the mean cost of the strategy with the best mean quality (of
-those with 30 requests or more), so that w is what the best strategy's price is worth in quality.
+The value of a request is quality - w cost / u - v latency: u is what the direct model expects the strategy with the best quality
+to cost over all these requests (of those chosen ``KNOWN_ENOUGH`` times), so that w is what its price is worth in quality.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from analytics.offpolicy.gate import VALUE, Verdict, Waiting, judge, waiting
 from analytics.offpolicy.logged import COST, LATENCY, QUALITY, Floats, Logged
 
 OUTCOMES = (VALUE, QUALITY, COST, LATENCY)
-KNOWN_ENOUGH = 30
+KNOWN_ENOUGH = 5
 LEAST_OF_KIND = 50.0
 """Effective sample size below which nothing is said of a content type."""
 _SECOND_MS = 1_000.0
@@ -65,9 +65,9 @@ class Impact:
 def worth_of(log: Logged, cost_weight: float, quality_per_second: float) -> Worth:
     """What cost is measured in, from the log."""
     counts = np.bincount(log.chosen, minlength=len(log.strategies))
-    known = np.flatnonzero(counts >= min(KNOWN_ENOUGH, counts.max()))
-    best = max(known, key=lambda each: float(log.outcomes[QUALITY][log.chosen == each].mean()))
-    return Worth(float(log.outcomes[COST][log.chosen == best].mean()), cost_weight, quality_per_second)
+    quality, cost = Estimator(log, (QUALITY, COST)).predicted.mean(axis=0).T
+    best = int(np.where(counts >= min(KNOWN_ENOUGH, counts.max()), quality, -np.inf).argmax())
+    return Worth(max(float(cost[best]), 0.0), cost_weight, quality_per_second)
 
 
 def valued(log: Logged, worth: Worth) -> Logged:

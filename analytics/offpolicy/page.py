@@ -63,7 +63,7 @@ def page(impact: Impact, about: About) -> str:
         "<h2>How long to log until the log can tell</h2>",
         (
             f"<p>At {about.requests_a_day:,.0f} rewarded requests a day, until the effective sample size is 500 and "
-            "the value is known to 2 %.</p>"
+            "the value is known to 0.02.</p>"
         ),
         _table(("exploration", "requests", "time"), waiting_rows(impact, about)),
     )

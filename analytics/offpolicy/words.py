@@ -13,7 +13,7 @@ from analytics.offpolicy.impact import OUTCOMES, Change, Impact
 from analytics.offpolicy.logged import COST, LATENCY, QUALITY
 
 NAMES = {VALUE: "value", QUALITY: "quality", COST: "cost, USD", LATENCY: "latency, ms"}
-DIGITS = {VALUE: "{:+.4f}", QUALITY: "{:+.4f}", COST: "{:+.2e}", LATENCY: "{:+,.0f}"}
+DIGITS = {VALUE: "{:+.4f}", QUALITY: "{:+.4f}", COST: "{:+.2e}", LATENCY: "{:+,.1f}"}
 HEADLINES = {
     "promote": "promote: the log supports it",
     "keep": "keep what is running",

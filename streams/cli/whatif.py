@@ -150,6 +150,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _show(found: "Impact", about: "About") -> None:
+    from analytics.offpolicy.gate import LEAST_EFFECTIVE
     from analytics.offpolicy.words import estimate_rows, headline, kind_rows, share_rows, waiting_rows
 
     estimate = found.estimate
@@ -159,6 +160,8 @@ def _show(found: "Impact", about: "About") -> None:
         say(f"  {mark:4s} {condition.sentence}")
     left_out = f"; {about.unrewarded:,} without a reward yet are left out" if about.unrewarded else ""
     say(f"{found.requests:,} requests since {about.since}{left_out}; largest weight {estimate.largest_weight:,.1f}")
+    if estimate.effective < LEAST_EFFECTIVE:
+        say("what follows rests on too few requests like the new policy's: its intervals are not to be relied on")
     worth = found.worth
     say(
         f"value = quality - {worth.cost_weight:g} for {worth.unit_usd:.2e} USD - {worth.quality_per_second:g} a second; "
