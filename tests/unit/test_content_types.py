@@ -210,6 +210,14 @@ def test_types_without_any_built_in_one_are_told_apart_by_their_examples_with_th
     assert types.classify("which car drives", vector_of("which car drives")).content_type == "cars"
 
 
+def test_a_users_type_is_scored_as_the_built_in_types_that_its_examples_are_of():
+    asked = {"birds": ("what is a heron", "who painted the heron")}
+    types = ContentTypes.build(with_own_types(BUILT_IN, asked), encode_words, LEARNED)
+    scored_as = dict(zip(types.names, types._resembled, strict=True))
+    assert np.flatnonzero(np.isfinite(scored_as["birds"])).tolist() == [BUILT_IN_TYPES.index("informational")]
+    assert np.flatnonzero(np.isfinite(scored_as["support"])).tolist() == [BUILT_IN_TYPES.index("support")]
+
+
 def test_weights_change_the_version():
     assert ContentTypes.build(BUILT_IN, encode_words).version != TYPES.version
 
