@@ -97,7 +97,7 @@ class Stage:
         self._reported_standing = False
         self._sources: dict[str, str] = {}
         self._condition = Condition(self.app, self._sources)
-        self._lag_of = Lag(deployment)
+        self._lag_of = Lag(deployment, group=group_of(role, deployment))
         self._beat_s: float | None = None
         self._unfinished: list[Any] = []
         self._prepare_before_joining()
@@ -124,7 +124,7 @@ class Stage:
         places = self._condition.places()
         if places is None:
             return None
-        return self._lag_of.of_group(group_of(self.role, self.deployment), places, self._condition.passed())
+        return self._lag_of.of_group(places, self._condition.passed())
 
     def progress(self) -> Hashable:
         """As ``Watched`` says."""
