@@ -19,7 +19,7 @@ import msgspec
 from faust.types import AppT
 
 from agents.encoding.encoder import Encoder
-from agents.joining import Requests, Times, Turns, WaitingRoom
+from agents.joining import Requests, Times, Turns, WaitingRoom, known_since_us
 from agents.judging.automatic import Material, Scores, score
 from agents.judging.reward import out_of_range
 from agents.judging.waiting import (
@@ -320,10 +320,10 @@ def build_evaluator(deployment: Deployment, encoder: Encoder, *, app: AppT | Non
         orphan_wait_us=int(operations.orphan_wait_s * US_PER_S),
         feedback_window_us=int(operations.feedback_window_s * US_PER_S),
     )
+    answered = KeptTable(stage.app, ANSWERED, partitions=partitions, ownership=ownership)
+    answered.forget_after(times.kept_us / US_PER_S, known_since_us, stage.clock)
     evaluator = Evaluator(
-        answered=KeptTable(
-            stage.app, ANSWERED, partitions=partitions, ownership=ownership, kept_s=times.kept_us / US_PER_S
-        ),
+        answered=answered,
         waiting=KeptTable(stage.app, WAITING, partitions=partitions, ownership=ownership),
         ownership=ownership,
         outbox=stage.outbox,

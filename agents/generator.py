@@ -33,7 +33,7 @@ from agents.answering.lanes import Lane, Lanes, Turn
 from agents.answering.library import Library
 from agents.answering.pieces import Pieces
 from agents.answering.provider import Provider
-from agents.answering.remembered import US_PER_S, Finished, Identity, Outcome, Remembered, Spending
+from agents.answering.remembered import US_PER_S, Finished, Identity, Outcome, Remembered, Spending, kept_at_us
 from agents.answering.watched import watched_call, watched_pause
 from agents.deciding.catalogue import Catalogue
 from agents.deciding.governance import GovernanceFile
@@ -274,7 +274,8 @@ def build_generator(
     held = _followed_overrides(stage)
     window_s = governance.operations.finished_window_s
     ownership = Ownership(stage.app, deployment.topic("routing"))
-    kept = KeptTable(stage.app, ENDED, partitions=partitions, ownership=ownership, kept_s=window_s)
+    kept = KeptTable(stage.app, ENDED, partitions=partitions, ownership=ownership)
+    kept.forget_after(window_s, kept_at_us, stage.clock)
     lanes = Lanes(deployment.generator_concurrency)
     generator = Generator(
         stage.outbox,

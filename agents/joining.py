@@ -56,6 +56,11 @@ class Requests:
         await self._table.put(partition, identity_key(identity), msgspec.msgpack.encode(known))
 
 
+def known_since_us(raw: bytes) -> int:
+    """Since when a request is remembered, in microseconds since 1970-01-01 UTC."""
+    return msgspec.msgpack.decode(raw, type=Remembered).since_us
+
+
 class WaitingRoom:
     """Everything that waits in this worker's partitions: stored as long as it waits, and listed by time."""
 

@@ -5,6 +5,7 @@ an app belongs to the event loop it is first used in, so it is built by the work
 """
 
 import asyncio
+import shutil
 from datetime import timedelta
 
 from faust.types import AppT
@@ -16,6 +17,8 @@ from streams.topics import LETTER_BYTES
 
 GATHER_MS = {"evaluator": 20}
 """How long a role gathers what it fetches and publishes: nobody waits for a reward, and several messages cost what one does."""
+TABLES = "plain"
+"""The kind of databases that the tables are in; another name for another kind, which is then filled from the changelogs."""
 HEARTBEAT_S = 0.3
 """A rebalance waits until the last worker has heard of it by its heartbeat."""
 
@@ -34,7 +37,10 @@ def build_app(
 ) -> AppT:
     """Build the app of ``role``. Tables live in RocksDB under ``var/faust/``, a folder for each worker."""
     servers = deployment.bootstrap().split(",")
-    data = deployment.var / "faust" / f"{deployment.topic_prefix}{role}-{deployment.worker}"
+    worker = deployment.var / "faust" / f"{deployment.topic_prefix}{role}-{deployment.worker}"
+    for older in worker.glob("v*"):  # with times in their values; what they held comes again from the changelogs
+        shutil.rmtree(older)
+    data = worker / TABLES
     data.mkdir(parents=True, exist_ok=True)
     app = App(
         group_of(role, deployment),

@@ -8,23 +8,25 @@ for handlers; ``remove``, ``get`` and ``values`` work in a timer as well. All us
 the changelog (without a value where something is removed), because ``table[key] = value`` hides when the broker has it. The store
 comes first: a changelog that is behind catches up by the event's redelivery.
 
-Expiry: RocksDB drops what is too old as it compacts, and the broker deletes it from the changelog; what is still there then is
-passed over by its age, by whoever reads it. Nothing scans.
+Expiry: what is too old is passed over by its age, by whoever reads it. ``streams.expiry`` removes it here, and the broker from the
+changelog.
 
 The operator's trap: during a rebalance the tables are incomplete. Wait for ``Ownership`` before deciding anything by them; ``put``
 and ``remove`` wait themselves, ``write`` does not.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import faust
 from faust.types import TP, AppT
 
 from streams.admin import configuration_of
+from streams.expiry import EVERY_S, Expiry
 from streams.topics import Table
 
+US_PER_S = 1_000_000
 _SETTLING_POLL_S = 0.05
 _OPTIONS = {"write_buffer_size": 512 * 1024, "max_write_buffer_number": 2, "block_cache_size": 512 * 1024}
 """Of one partition's database, of which a role has 8 for each table: at most 1.5 MiB each, so that it keeps to its 200 MiB."""
@@ -134,22 +136,34 @@ class KeptTable:
         *,
         partitions: int,
         ownership: Ownership,
-        kept_s: float | None = None,
     ) -> None:
-        """``kept_s``: after so many seconds RocksDB may forget an entry; None keeps it until it is removed."""
+        self._app = app
         self._ownership = ownership
-        options: dict[str, Any] = dict(_OPTIONS)
-        if kept_s is not None:
-            options["ttl"] = max(1, int(kept_s))
+        self._written = 0
         self._table: Any = app.Table(
             declared.name,
             key_type=bytes,
             value_type=bytes,
             partitions=partitions,
-            options=options,
+            options=dict(_OPTIONS),
             extra_topic_configs=configuration_of(declared),
         )
         seek_before_reading_on(app, self._table)
+
+    def forget_after(self, kept_s: float, since_us: Callable[[bytes], int], clock: Callable[[], int]) -> None:
+        """Forget every entry so many seconds after it was kept, or somewhat later. ``since_us`` tells of a value when that was."""
+        expiry = Expiry(self._databases, int(kept_s * US_PER_S), since_us)
+
+        async def sweep() -> None:
+            if self._ownership.is_settled():
+                written, self._written = self._written, 0
+                expiry.sweep(clock(), written=written)
+
+        self._app.timer(interval=EVERY_S, name=f"{self._table.name}-expiry")(sweep)
+
+    def _databases(self) -> Mapping[int, Any]:
+        found: Mapping[int, Any] = self._table.data._dbs  # noqa: SLF001 - Faust has no way to go on from a key
+        return found
 
     def get(self, key: bytes) -> bytes | None:
         """Give what is kept, or None; in a handler of the event's partition, in a timer of any."""
@@ -162,6 +176,7 @@ class KeptTable:
         Waits for nothing: ask ``Ownership`` first, and let nothing come in between.
         """
         partition = self._table.partition_for_key(key)
+        self._written += 1
         self._table.data[key] = value
         confirmed: Awaitable[object] = self._table.send_changelog(partition, key, value)
         return confirmed

@@ -66,6 +66,15 @@ class _Spent(msgspec.Struct, frozen=True, array_like=True):
     cost_usd: float
 
 
+class _Kept(msgspec.Struct, frozen=True, array_like=True):
+    at_us: int
+
+
+def kept_at_us(raw: bytes) -> int:
+    """When an entry was kept, in microseconds since 1970-01-01 UTC."""
+    return msgspec.msgpack.decode(raw, type=_Kept).at_us
+
+
 class Remembered:
     """Ends and costs, for a window."""
 
