@@ -12,9 +12,9 @@ With p the logged and q the new probabilities, w = q(chosen) / p(chosen) and m(k
     DR of the difference to what served: the same with q - p in place of q, so that what both share cancels
 
 The variance of DR is the mean of two estimates: that of the terms, and mean(sum_k q(k)^2 / p(k) s_k^2) + var(sum_k q(k) m(k)),
-which uses that the logged probabilities are known: s_k^2 is the squared residual of strategy k, shrunk to all strategies'. The
-first is too small just where the few large weights that matter did not come up; the second does not depend on which came up.
-Weights are never clipped: clipping at 20 was measured to destroy the coverage.
+which uses that the logged probabilities are known: s_k^2 is the squared residual of strategy k, weighted by 1 / p and shrunk to
+all strategies'. The first is too small just where the few large weights that matter did not come up; the second does not depend
+on which came up. Weights are never clipped: clipping at 20 was measured to destroy the coverage.
 """
 
 from collections.abc import Mapping
@@ -121,13 +121,20 @@ class Estimator:
         self.noise = self._noise()
 
     def _noise(self) -> Floats:
-        """(K, m): the mean squared residual of each strategy, shrunk to all strategies'."""
-        squares = self._residuals**2
-        k = len(self.log.strategies)
-        sums = np.stack([squares[self.log.chosen == each].sum(axis=0) for each in range(k)])
-        counts = np.bincount(self.log.chosen, minlength=k)[:, None]
-        shrunk: Floats = (sums + RESIDUAL_SHRINKAGE * squares.mean(axis=0)) / (counts + RESIDUAL_SHRINKAGE)
-        return shrunk
+        """(K, m): the mean squared residual of each strategy over all requests, shrunk to all strategies'.
+
+        A strategy is chosen where it was thought good, so its residuals are weighted by 1 / p: they stand for all requests then.
+        """
+        squares, inverse = self._residuals**2, 1 / self.log.propensities
+        pooled = inverse @ squares / inverse.sum()
+        found = []
+        for k in range(len(self.log.strategies)):
+            of_k = self.log.chosen == k
+            w = inverse[of_k]
+            counts = effective_sample_size(w)
+            own = w @ squares[of_k] / w.sum() if counts else pooled
+            found.append((counts * own + RESIDUAL_SHRINKAGE * pooled) / (counts + RESIDUAL_SHRINKAGE))
+        return np.stack(found)
 
     def estimate(self, policy: Floats) -> PolicyEstimate:
         """Estimate one policy, given as (n, K) probabilities. Raises ``Unusable`` where a row is no distribution."""
