@@ -67,11 +67,16 @@ def terms(given: Flags, shares: Floats, outcomes: Floats) -> Floats:
     return found
 
 
+def bounds_of(shares: Floats) -> Floats:
+    """(n,): what a term of outcomes in [0, 1] cannot exceed."""
+    found: Floats = np.maximum(1 / shares, 1 / (1 - shares))
+    return found
+
+
 def bounded(given: Flags, shares: Floats, outcomes: Floats, alpha: float) -> Sequence:
     """The difference of means of outcomes in [0, 1]."""
     z = terms(given, shares, outcomes)
-    bounds = np.maximum(1 / shares, 1 / (1 - shares))
-    return _around(z.cumsum(axis=-1), z, bounds, alpha)
+    return _around(z.cumsum(axis=-1), z, bounds_of(shares), alpha)
 
 
 def bounded_level(given: Flags, shares: Floats, outcomes: Floats, alpha: float) -> Sequence:
@@ -84,7 +89,7 @@ def bounded_level(given: Flags, shares: Floats, outcomes: Floats, alpha: float) 
 def evidence_of_difference(given: Flags, shares: Floats, outcomes: Floats) -> Floats:
     """(..., n): the logarithm of the evidence against equal means; ``bounded`` excludes 0 where it is log(2 / alpha) or more."""
     z = terms(given, shares, outcomes)
-    rates, costs = _costs(z, np.maximum(1 / shares, 1 / (1 - shares)))
+    rates, costs = _costs(z, bounds_of(shares))
     return _log_mixture(np.abs(z.cumsum(axis=-1)), rates, costs)[0]
 
 

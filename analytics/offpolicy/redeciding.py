@@ -101,7 +101,9 @@ class Redecider:
         profile = self._profile(request.scope, version)
         exploration = settings.exploration if stated.exploration is None else stated.exploration
         floor = stated.quality_floor or settings.floor
-        strategies = tuple(self._catalogue.strategy(name) for name in able)
+        strategies = tuple(self._catalogue.strategy(name) for name in able if name in self._catalogue.ids)
+        if not strategies:
+            return request.probabilities
         estimates = {
             each.id: profile.estimate(self._catalogue, each, request.content_type, request.band) for each in strategies
         }

@@ -11,7 +11,9 @@ import pytest
 from agents.deciding import policy
 from agents.deciding.governance import Floor
 from agents.deciding.held import Profile
+from agents.deciding.policy_file import PolicyFile
 from agents.loading.reading import load_catalogue
+from analytics.offpolicy.redeciding import Decided, InForce, Redecider
 from analytics.public import publish
 from analytics.storage import Storage
 from schemas import Candidate, Incumbent
@@ -159,6 +161,23 @@ def test_a_stored_profile_decides_as_it_would_have_served(tmp_path):
     assert colder["floor"] == 0
 
 
+def test_a_pinned_request_keeps_its_strategy_and_one_that_is_gone_gets_nothing():
+    catalogue = load_catalogue(ROOT / "infra" / "strategies.yaml", {"PENSTOCK_PROVIDER": "embedded"})
+    settings = {"w": InForce(Floor("absolute", 0.5), 0.1, "balanced")}
+
+    def again(stated, probabilities):
+        decided = Decided("w", "w", "general", "low", 0, None, probabilities)
+        return Redecider(PolicyFile.model_validate(stated), catalogue, settings, {}).decide(decided)
+
+    assert again({}, {"gone": 1.0}) == {"gone": 1.0}
+    assert again({"fixed": REMOTE}, {LOCAL: 1.0}) == {LOCAL: 1.0}
+    assert again({}, {LOCAL: 0.5, REMOTE: 0.3, "gone": 0.2}) == {
+        LOCAL: pytest.approx(0.95),
+        REMOTE: pytest.approx(0.05),
+    }
+    assert again({}, {"gone": 0.5, "lost": 0.5}) == {"gone": 0.5, "lost": 0.5}
+
+
 def test_failures_count_as_no_quality_and_what_waits_for_a_reward_is_left_out(tmp_path):
     plans = [routed(request(f"r{n}", at_us=NOW_US - HOUR_US), version=0) for n in range(12)]
     events = [each for plan in plans for each in (plan.request, plan)]
@@ -183,6 +202,7 @@ def test_text_and_page_tell_the_same_and_the_page_loads_nothing(explored, tmp_pa
     assert text.count("<svg") == 3
     assert "http" not in text
     assert "<script" not in text
+    assert "<more>" not in text
     assert json.loads(plain.read_text(encoding="utf-8"))["policy"] == "less & <more>"
 
 

@@ -6,9 +6,11 @@ import pytest
 from analytics.experimenting.comparing import Observed, Rules, judge, looks
 from analytics.experimenting.confidence import (
     LEAST_EACH,
+    _costs,
     asymptotic,
     bounded,
     bounded_level,
+    bounds_of,
     evidence_of_difference,
     terms,
 )
@@ -107,6 +109,20 @@ def test_the_interval_excludes_zero_exactly_where_the_evidence_is_strong_enough(
     assert strong.any()
     assert not strong.all()
     assert (((interval.lower > 0) | (interval.upper < 0)) == strong)[~near].all()
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
+@pytest.mark.parametrize("mean", [0.02, 0.1, 0.5, 0.98])
+@pytest.mark.parametrize("center", [0.0, 0.5, 0.9, 1.0])
+def test_the_evidence_against_equal_means_does_not_grow_on_average_whatever_came_before(share, mean, center):
+    """One more term, by enumeration: the mean of exp(l z - psi z^2) is at most 1, for z and for -z."""
+    chances = np.array([share * mean, share * (1 - mean), (1 - share) * mean, (1 - share) * (1 - mean)])
+    z = np.array([1 / share, 1 / share, -1 / (1 - share), -1 / (1 - share)]) * (np.array([1, 0, 1, 0]) - center)
+    rates, costs = _costs(z[:, None], bounds_of(np.array([share])))
+
+    for sign in (1, -1):
+        grown = chances @ np.exp(sign * rates * z[:, None] - costs[:, 0])
+        assert (grown <= 1 + 1e-12).all()
 
 
 def test_terms_are_unbiased_and_the_truth_stays_inside_when_a_canary_grows():

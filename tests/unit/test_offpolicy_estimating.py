@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analytics.offpolicy.direct import design, fit_heads
+from analytics.offpolicy.direct import design, fit_heads, predictions
 from analytics.offpolicy.estimating import Estimator, effective_sample_size, ips, snips, weights
 from analytics.offpolicy.gate import VALUE, explored, judge, waiting
 from analytics.offpolicy.logged import QUALITY, Floats, Logged, Unusable
@@ -137,6 +137,17 @@ def test_ridge_heads_solve_the_normal_equations_of_the_shared_and_the_own_parts(
     solved = np.linalg.solve(wide.T @ wide + penalty, wide.T @ y)[:, 0]
     for k in range(3):
         assert heads[:, k, 0] == pytest.approx(solved[:4] + solved[4 + 4 * k : 8 + 4 * k])
+
+
+def test_no_request_is_predicted_by_a_model_that_has_seen_its_outcome():
+    log, _ = World(np.random.default_rng(12)).log(np.random.default_rng(13), 60)
+    other = log.where(np.arange(60))
+    other.outcomes[QUALITY][7] += 5.0
+    folds = np.arange(60) % 2
+    before, after = predictions(log, (QUALITY,), folds), predictions(other, (QUALITY,), folds)
+
+    assert after[1::2] == pytest.approx(before[1::2])
+    assert abs(after[::2] - before[::2]).max() > 0.01
 
 
 def test_a_log_that_contradicts_itself_is_refused_with_what_is_wrong():
