@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos_parts.world import PROVIDER_DELAY_S, World, now_us
+from tests.chaos_parts.world import ORPHANS_WAIT_S, PROVIDER_DELAY_S, QUIET_S, World, now_us
 from tests.waiting import eventually
 
 HANGS_S = 18.0
@@ -42,7 +42,9 @@ def test_a_provider_that_hangs_costs_answers_and_no_memory(world: World, seed: i
     world.provider.be("answer", PROVIDER_DELAY_S)
     eventually(lambda: world.answers_flow_since(again), 60, describe="answers in every partition")
     recovery_s = world.answers_recovery_s(again, now_us())
-    verdict = world.verdict(load)
+    verdict = world.verdict(
+        load, quiet_s=ORPHANS_WAIT_S + QUIET_S
+    )  # feedback to what has no answer waits so long for one
     assert verdict.failed["deadline_exceeded"] > 0, verdict.failed
     assert set(verdict.failed) <= {"deadline_exceeded", "provider_unavailable"}, verdict.failed
     conclude("provider_hangs", world, verdict, recovery_s=recovery_s, within_s=WITHIN_S)

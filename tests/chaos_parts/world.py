@@ -34,6 +34,8 @@ READ = ("requests", "responses", "feedback", "rewards", "profile-history", *(f"{
 PROVIDER_DELAY_S = 0.2
 DEADLINE_MS = 180_000
 """Past every fault: a machine that is slow for a while turns no answer into a failure."""
+ORPHANS_WAIT_S = 60
+"""How long feedback waits for the answer that it is about."""
 QUIET_S = 40.0
 """Where nothing came for so long, nothing more will come."""
 ANSWER = "ResponseReady"
@@ -219,7 +221,12 @@ def _deployment(folder: Path, bootstrap_servers: str, operations: Mapping[str, A
     (workflows / f"{WORKFLOW}.yaml").write_text(_WORKFLOW.format(name=WORKFLOW), encoding="utf-8")
     settings = yaml.safe_load((ROOT / "infra" / "penstock.yaml").read_text(encoding="utf-8"))
     settings["defaults"]["deadline_ms"] = DEADLINE_MS
-    settings["operations"] |= {"rating_wait_s": 2, "orphan_wait_s": 60, "partitions": PARTITIONS, **operations}
+    settings["operations"] |= {
+        "rating_wait_s": 2,
+        "orphan_wait_s": ORPHANS_WAIT_S,
+        "partitions": PARTITIONS,
+        **operations,
+    }
     (folder / "penstock.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     return Deployment(
         bootstrap_servers=bootstrap_servers,
