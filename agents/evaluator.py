@@ -50,7 +50,7 @@ from streams import tracing
 from streams.app import group_of
 from streams.delivery import Clock, Delivery, Origin, current_origin
 from streams.deployment import Deployment
-from streams.errors import Code, Undeliverable
+from streams.errors import Code, Ended, Undeliverable
 from streams.identity import event_id
 from streams.kept import Kept, KeptTable, NotOurs, Ownership, Owning
 from streams.logs import about, described
@@ -185,7 +185,7 @@ class Evaluator:
             case "late":
                 self._count("feedback_late_total")
                 window_s = self._times.feedback_window_us // US_PER_S
-                raise Undeliverable(
+                raise Ended(
                     f"Feedback came more than {window_s:,} s after the answer to request {event.request_id}.",
                     code=Code.FEEDBACK_LATE,
                 )
@@ -354,5 +354,7 @@ def _identity(event: GenerationCompleted | ResponseReady | ResponseFailed | Feed
 
 
 def _orphan(event: FeedbackGiven, *, failed: bool) -> Undeliverable:
-    why = "was not answered, so there is nothing to rate" if failed else "is not known"
-    return Undeliverable(f"Request {event.request_id} {why}.", code=Code.FEEDBACK_ORPHAN)
+    if failed:
+        why = "was not answered, so there is nothing to rate"
+        return Ended(f"Request {event.request_id} {why}.", code=Code.FEEDBACK_ORPHAN)
+    return Undeliverable(f"Request {event.request_id} is not known.", code=Code.FEEDBACK_ORPHAN)

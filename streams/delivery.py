@@ -33,7 +33,7 @@ from typing import Any
 from schemas import DeadLettered, Record
 from streams import tracing
 from streams.codec import Codec
-from streams.errors import Code, PenstockError, Undecodable, Undeliverable, UnknownSchema
+from streams.errors import Code, Ended, PenstockError, Undecodable, Undeliverable, UnknownSchema
 from streams.exported import FAST_S
 from streams.identity import event_id
 from streams.limit import Limit
@@ -257,10 +257,10 @@ class Delivery:
         """Put a message into the role's dead letters; tries until the broker has it.
 
         ``SourcePaused`` where that would break the limit on the topic's letters. A compacted topic has no limit: it is never
-        drained, and holding it would hold back the operator's own words.
+        drained, and holding it would hold back the operator's own words. Nor has what is about something that has ended.
         """
         code = error.code if isinstance(error, PenstockError) else Code.HANDLER_FAILED
-        if not TOPICS[origin.topic].compacted:
+        if not TOPICS[origin.topic].compacted and not isinstance(error, Ended):
             self.gate.let_letter_through(origin.topic, code=str(code), partition=origin.partition, offset=origin.offset)
         tracing.failed(str(code))
         letter = letter_of(

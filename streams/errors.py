@@ -134,6 +134,10 @@ class Undeliverable(PenstockError):
     code = Code.UNEXPECTED_EVENT
 
 
+class Ended(Undeliverable):
+    """An event about something that has ended. It tells of no fault of ours, so no limit on dead letters counts it."""
+
+
 class Rejected(PenstockError):
     """A request that ends in ResponseFailed; the remedy comes from the catalogue unless given."""
 

@@ -20,7 +20,7 @@ from streams.delivery import (
     Origin,
     current_origin,
 )
-from streams.errors import Code, Rejected, Undeliverable
+from streams.errors import Code, Ended, Rejected, Undeliverable
 from streams.identity import event_id
 from streams.limit import Limit
 from streams.outbox import Outbox
@@ -440,6 +440,13 @@ def test_a_compacted_topic_has_no_limit_because_the_order_to_resume_comes_by_one
     for offset in range(3):
         asyncio.run(world.delivery.dead_letter(origin_at(offset, b"?", "controls"), ValueError(), attempts=1))
     assert len(world.broker.sent) == 3
+
+
+def test_what_is_about_something_that_has_ended_counts_against_no_limit():
+    world = World(limit=Limit(most=0, share=0.0))
+    for offset in range(3):
+        asyncio.run(world.delivery.dead_letter(origin_at(offset), Ended("It has ended."), attempts=1))
+    assert (len(world.broker.sent), world.delivery.gate.paused) == (3, {})
 
 
 def test_giving_up_that_never_works_is_tried_a_few_times_then_the_last_words_end_the_request():

@@ -211,6 +211,15 @@ def test_feedback_for_a_failed_request_is_an_orphan_at_once_also_where_it_was_he
     assert desk.waiting.entries == {}
 
 
+def test_feedback_for_all_that_a_provider_left_unanswered_does_not_pause_feedback():
+    async def scenario(desk):
+        await desk.take(failed(), *(feedback("rating", 4, second) for second in range(150)))
+
+    desk = run(scenario)
+    assert desk.codes == ["feedback_orphan"] * 150
+    assert desk.delivery.gate.paused == {}
+
+
 def test_nothing_that_is_kept_contains_text():
     async def scenario(desk):
         await desk.take(generation(), ready(), feedback("rating", 4))
