@@ -7,8 +7,10 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 from agents.deciding.catalogue import TIERS
+from agents.deciding.content_types import BUILT_IN_TYPES
 from agents.deciding.prior import BANDS, Estimate, prior_estimate
 from analytics.beliefs import AUTOMATIC_SHARE, Cell, Sums, learn, variance_of_a_reward
 from tests.deciding_parts import DEFAULT, LAWS, catalogue, strategy
@@ -110,6 +112,20 @@ def test_the_order_of_the_cells_does_not_matter_to_the_last_bit(seen, chance):
     shuffled = list(seen.items())
     chance.shuffle(shuffled)
     assert in_bytes(learn(SMALL, TYPES, seen)) == in_bytes(learn(SMALL, TYPES, dict(shuffled)))
+
+
+def test_the_number_of_threads_does_not_matter_to_the_last_bit():
+    seen = {
+        (kind, band, each.id): sums(10 + number, 0.4 + number / 60, spread=0.1)
+        for kind in BUILT_IN_TYPES
+        for band in BANDS
+        for number, each in enumerate(DEFAULT.strategies)
+    }
+    learned = []
+    for threads in (1, 2, 4):
+        with threadpool_limits(limits=threads, user_api="blas"):
+            learned.append(in_bytes(learn(DEFAULT, BUILT_IN_TYPES, seen)))
+    assert len(set(learned)) == 1
 
 
 def test_a_combination_that_was_never_tried_starts_from_what_its_parts_have_shown():
