@@ -1,11 +1,10 @@
-"""``penstock evaluate``: how good the code that serves is, on files of real utterances.
+"""``penstock evaluate``: what the learner and the policy that serve reach on a file of outcomes.
 
-In: files, the prepared encoders, the examples and weights of the content types. Out: a table, or JSON in a file. Keeps vectors in
-the var folder, by encoder and texts, so that a second run is quick. Fails with status 2 where a file is not what it should be.
+In: files of outcomes, a mode. Out: a table, the figures as JSON, plots. Keeps the features of the prompts under the var
+folder, by a hash
+of the text and the encoder. Status 2 where a file or an option is wrong.
 """
 
-import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,9 +14,14 @@ from streams.cli.printing import USAGE, Failure, note, say, show_table
 from streams.cli.surroundings import surroundings
 
 if TYPE_CHECKING:
-    from agents.encoding.encoder import Encoder
-    from analytics.evaluating.content_types import Found, Report
+    from analytics.evaluating.outcome_file import Outcomes
+    from analytics.evaluating.task import Task
     from streams.deployment import Deployment
+
+MODES = ("online", "offline", "shift")
+_TRAINED = 0.7
+_COST_WEIGHT = 0.1
+_EXPLORATION = 0.05
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,130 +31,157 @@ def add_to(app: typer.Typer) -> None:
 
 def evaluate(
     ctx: typer.Context,
+    outcomes: Annotated[
+        Path | None, typer.Option(help="A Parquet or CSV file of outcomes (docs/evaluating.md).")
+    ] = None,
     content_types: Annotated[
         Path | None,
         typer.Option(
             help="Measure the content type on this file (Parquet, CSV or JSON lines: text, intent, content_type)."
         ),
     ] = None,
-    train: Annotated[Path | None, typer.Option(help="Learn from this file instead of from the other folds.")] = None,
-    seeds: Annotated[int, typer.Option(help="How many times the folds are dealt anew.")] = 5,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the whole report as JSON to this file.")
+    train: Annotated[Path | None, typer.Option(help="Learn from this file instead of a part of the other.")] = None,
+    mode: Annotated[str, typer.Option(help="online, offline or shift.")] = "offline",
+    quality_target: Annotated[
+        float, typer.Option(min=0, max=1, help="The floor, as a share of the best strategy's quality.")
+    ] = 0.95,
+    cost_weight: Annotated[
+        float | None, typer.Option(min=0, help="What the mean cost of the best strategy is worth in quality.")
     ] = None,
+    exploration: Annotated[float, typer.Option(min=0, max=1, help="The share spread evenly, e.")] = _EXPLORATION,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="How many splits or orders.")] = 5,
+    limit: Annotated[int | None, typer.Option(min=100, help="At most so many prompts of each file.")] = None,
+    json: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the figures as JSON; - prints them.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the plots into this folder, as SVG.")] = None,
     write_weights: Annotated[
         Path | None,
         typer.Option(help="Learn the weights of the content types from the whole file and write them here."),
     ] = None,
 ) -> None:
-    """Measure what serves on real utterances, on intents that it has not seen.
+    """Measure the learner and the policy on outcomes that are known, or the content type on intents that it has not seen.
 
-    Example: penstock evaluate --content-types utterances.parquet --json report.json
+    Example: penstock evaluate --outcomes outcomes.parquet --mode offline --json figures.json
     """
-    if content_types is None:
-        raise Failure("There is nothing to evaluate.", remedy="Give --content-types FILE.", status=USAGE)
-    from analytics.evaluating.content_types import NotMeasurable
+    if content_types is not None:
+        from streams.cli.evaluating_types import evaluate_content_types
 
-    try:
-        _content_types(surroundings(ctx).deployment(), content_types, train, seeds, json_file, write_weights)
-    except NotMeasurable as error:
+        evaluate_content_types(surroundings(ctx).deployment(), content_types, train, seeds, json, write_weights)
+        return
+    if outcomes is None:
         raise Failure(
-            f"{error.problem}.", remedy=f"{error.remedy[:1].upper()}{error.remedy[1:]}.", status=USAGE
-        ) from error
+            "There is nothing to evaluate.", remedy="Give --outcomes FILE or --content-types FILE.", status=USAGE
+        )
+    from analytics.evaluating.measuring import Asked, measure
+    from analytics.evaluating.outcome_file import BadOutcomes, read_outcomes
+
+    if mode not in MODES:
+        raise Failure(f"There is no mode {mode!r}.", remedy=f"It is one of {', '.join(MODES)}.", status=USAGE)
+    if mode == "shift" and train is None:
+        raise Failure("Mode shift needs --train: where to learn before the stream.", status=USAGE)
+    deployment = surroundings(ctx).deployment()
+    try:
+        read = read_outcomes(outcomes, limit=limit)
+        learned = read_outcomes(train, limit=limit) if train else None
+    except BadOutcomes as error:
+        raise Failure(f"{error.path}: {error.problem}.", remedy=f"{error.remedy}.", status=USAGE) from error
+    if learned is not None and learned.strategies != read.strategies:
+        raise Failure(
+            f"{train} has the strategies {', '.join(learned.strategies)}; {outcomes} has {', '.join(read.strategies)}.",
+            remedy="Both must have the same.",
+            status=USAGE,
+        )
+    asked = Asked(
+        mode=mode,
+        floor=quality_target,
+        cost_weight=cost_weight if cost_weight is not None or mode != "online" else _COST_WEIGHT,
+        exploration=exploration,
+        seeds=seeds,
+        trained_share=_TRAINED,
+    )
+    told, pictures = measure(asked, _task(deployment, read), _task(deployment, learned) if learned else None)
+    _show(told, printed=json != Path("-"))
+    if json is not None:
+        _write_json(json, {"outcomes": outcomes.name, "train": train.name if train else None, **told})
+    if plot is not None:
+        plot.mkdir(parents=True, exist_ok=True)
+        for name, picture in pictures.items():
+            (plot / name).write_text(picture, encoding="utf-8")
+        note(f"Plots: {', '.join(sorted(pictures))} in {plot}")
 
 
-def _content_types(
-    deployment: "Deployment",
-    file: Path,
-    train: Path | None,
-    seeds: int,
-    json_file: Path | None,
-    weights_file: Path | None,
-) -> None:
-    from agents.deciding.content_types import parse_examples
-    from agents.deciding.content_weights import parse_weights, written
-    from agents.encoding.onnx_encoder import OnnxEncoder
+def _task(deployment: "Deployment", read: "Outcomes") -> "Task":
+    from analytics.evaluating.task import Task
+
+    return Task(read.strategies, features_of(deployment, read.prompts), read.quality, read.cost_usd)
+
+
+def features_of(deployment: "Deployment", prompts: tuple[str, ...]) -> Any:
+    """The feature vectors of texts, shape (n, features), from the cache where it has them all."""
+    import hashlib
+
+    import numpy as np
+
+    from agents.deciding.complexity import complexity_of
+    from agents.deciding.content_types import ContentTypes, parse_examples
+    from agents.deciding.content_weights import parse_weights
+    from agents.deciding.features import FEATURE_SET, feature_vector
     from agents.encoding.static import StaticEncoder
     from agents.router import EXAMPLES, WEIGHTS
-    from analytics.evaluating.content_types import Encoding, learned, measure, read_utterances
 
-    tested, taught = read_utterances(file), None if train is None else read_utterances(train)
-    examples = parse_examples(EXAMPLES.read_text(encoding="utf-8"))
-    kept = deployment.var / "evaluating"
-    both = (OnnxEncoder(deployment.models_folder), StaticEncoder(deployment.models_folder))
-    encodings = [Encoding(encoder.name, _Remembered(encoder, kept).encode) for encoder in both]
-    if weights_file is not None:
-        _write(weights_file, written([learned(encoding, tested, examples) for encoding in encodings]))
-        note(f"{weights_file} is written.")
-    shipped = parse_weights(WEIGHTS.read_text(encoding="utf-8"))
-    report = measure(tested, examples, encodings, train=taught, shipped=shipped, seeds=seeds)
-    if json_file is not None:
-        import msgspec
-
-        _write(json_file, msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
-    _show(report)
-
-
-class _Remembered:
-    """An encoder whose vectors of a file are kept in a folder: by its version and the texts."""
-
-    def __init__(self, encoder: "Encoder", folder: Path) -> None:
-        self._encoder = encoder
-        self._folder = folder
-
-    def encode(self, texts: Sequence[str]) -> Any:
-        """As the encoder's; a file that cannot be read is made again."""
-        import msgspec
-        import numpy as np
-
-        told = msgspec.json.encode([self._encoder.name, self._encoder.version, list(texts)])
-        path = self._folder / f"{self._encoder.name}-{hashlib.sha256(told).hexdigest()[:24]}.npy"
-        try:
-            found = np.load(path, allow_pickle=False)
-            if found.shape == (len(texts), self._encoder.dimensions):
-                return found
-        except (OSError, ValueError):
-            pass  # none yet, or torn by a run that was stopped
-        note(f"{self._encoder.name} reads {len(texts)} texts ...")
-        found = self._encoder.encode(texts)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        np.save(path, found)
-        return found
+    encoder = StaticEncoder(deployment.models_folder)
+    weights = parse_weights(WEIGHTS.read_text(encoding="utf-8")).get(encoder.name)
+    types = ContentTypes.build(parse_examples(EXAMPLES.read_text(encoding="utf-8")), encoder.encode, weights)
+    state = hashlib.sha256(f"{encoder.name} {encoder.version} {FEATURE_SET} {types.version}".encode())
+    for text in prompts:
+        state.update(len(text).to_bytes(8, "big") + text.encode("utf-8", "surrogatepass"))
+    place = deployment.var / "cache" / "evaluate" / f"{state.hexdigest()[:32]}.npy"
+    if place.is_file():
+        return np.load(place, allow_pickle=False)
+    note(f"Reading {len(prompts):,} prompts (once; kept in {place.parent}) ...")
+    found = np.stack(
+        [
+            feature_vector(
+                text,
+                vector,
+                complexity=complexity_of(text).level,
+                type_scores=types.classify(text, vector).scores,
+            )
+            for text, vector in zip(prompts, encoder.encode(prompts), strict=True)
+        ]
+    )
+    place.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = place.with_suffix(".part.npy")
+    np.save(unfinished, found)
+    unfinished.replace(place)
+    return found
 
 
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise Failure(f"{path} cannot be written: {error}.", remedy="Name a file in a folder that is there.") from error
-
-
-def _show(report: "Report") -> None:
-    from agents.deciding.content_types import BUILT_IN_TYPES
-
-    counted = ", ".join(f"{name} {number}" for name, number in report.types.items())
-    say(f"{report.utterances} utterances of {report.intents} intents ({counted}), learned from {report.learned_from}.")
-    names = sorted(report.types, key=lambda name: (name not in BUILT_IN_TYPES, name))
+def _show(told: dict[str, Any], *, printed: bool) -> None:
+    if not printed:
+        return
     rows = [
-        _row(encoder, what, found, names)
-        for encoder, measured in report.encoders.items()
-        for what, found in (
-            ("unseen intents", measured.unseen_intents),
-            ("nearest examples taken away", measured.nearest_taken_away),
-            ("examples only", measured.examples_only),
-            ("as shipped", measured.as_shipped),
-        )
-        if found is not None
+        [name, f"{value:.4f}", f"{told['sd'][name]:.4f}"]
+        for name, value in told.items()
+        if isinstance(value, float) and name in told["sd"]
     ]
-    rows += [_row("-", "keyword rules", report.keywords, names), _row("-", "largest type", report.majority, names)]
-    show_table(["encoder", "measured", "accuracy", "balanced", *names], rows)
+    show_table(("figure", "mean", "sd"), rows)
+    for name in ("best_fixed", "oracle"):
+        if name in told:
+            say(
+                f"{name}: "
+                + ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in told[name].items())
+            )
+    say(f"{told['prompts']:,} prompts, {told['strategies']} strategies, {told['seeds']} seeds, {told['seconds']:.0f} s")
 
 
-def _row(encoder: str, what: str, found: "Found", names: Sequence[str]) -> list[str]:
-    return [
-        encoder,
-        what,
-        f"{found.accuracy:.3f} (sd {found.accuracy_sd:.3f})",
-        f"{found.balanced_accuracy:.3f} (sd {found.balanced_accuracy_sd:.3f})",
-        *(f"{found.by_type[name]:.2f}" if name in found.by_type else "-" for name in names),
-    ]
+def _write_json(place: Path, told: dict[str, Any]) -> None:
+    import json as codec
+
+    text = codec.dumps(told, indent=2, allow_nan=False)
+    if place == Path("-"):
+        say(text)
+        return
+    try:
+        place.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise Failure(f"{place} cannot be written: {error}.", status=USAGE) from error

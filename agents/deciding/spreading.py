@@ -1,0 +1,108 @@
+"""The policy ``spread``: from beliefs to a distribution over the eligible strategies, by quadrature, with exact propensities.
+
+In: expected quality, its uncertainty and cost of each eligible strategy; the exchange rate; exploration; a strategy that
+holds the floor and
+its share. Out: the probability of each, summing to 1, none below e / K. Keeps nothing. Fails with ``ValueError`` where nothing is
+eligible. Pure.
+
+How it works. The worth of a strategy is u = q - exchange x cost (quality per US dollar). The own distribution gives each
+strategy its
+probability of being the best, where worths are independent Gaussians with standard deviation ``BOLDNESS`` x sd:
+
+    p_s = integral of N(t; u_s, sd_s) prod over r != s of Phi((t - u_r) / sd_r) dt
+
+This is what Thompson sampling draws from (Thompson, 1933), tempered by ``BOLDNESS``, and the integral is a fixed sum over
+``NODES`` equal steps,
+normalised, so the numbers that are logged are the numbers that were drawn from: nothing is estimated. A share ``hold`` of
+it goes to the
+strategy that keeps the floor where the rest is not known well enough (Wu, Shariff, Lattimore, Szepesvari, "Conservative
+Bandits", 2016); the
+whole is mixed with e / K.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.deciding.heads import Beliefs
+
+Floats = npt.NDArray[np.float64]
+
+NAME: Final = "spread@1"
+BOLDNESS: Final = 0.3
+NODES: Final = 33
+_REACH: Final = 4.0
+_LEAST_SD: Final = 1e-4
+_FLAT: Final = 6.0
+
+
+@dataclass(frozen=True)
+class Trade:
+    """What quality is traded at: ``exchange`` in reward per US dollar; the share ``hold`` answered by ``keeper`` (an
+    index) in any case.
+    """
+
+    exchange: float = 0.0
+    keeper: int | None = None
+    hold: float = 0.0
+
+
+def spread(beliefs: Beliefs, trade: Trade, *, exploration: float, boldness: float = BOLDNESS) -> Floats:
+    """The distribution over the strategies that ``beliefs`` names, all of them eligible; shape (strategies,).
+
+    ``boldness`` 0 takes the best without a doubt (ties go to the first). ``keeper`` is an index into the same arrays.
+    """
+    count = len(beliefs.quality)
+    if count == 0:
+        raise ValueError("no strategy is eligible")
+    worth = beliefs.quality - trade.exchange * beliefs.cost_usd
+    own = best_of(worth, np.maximum(boldness * beliefs.sd, _LEAST_SD)) if boldness > 0.0 else _certain(worth)
+    if trade.keeper is not None and trade.hold > 0.0:
+        own = (1.0 - trade.hold) * own
+        own[trade.keeper] += trade.hold
+    return (1.0 - exploration) * own + exploration / count
+
+
+def best_of(worth: Floats, sd: Floats) -> Floats:
+    """The probability of each of being the greatest, of independent Gaussians; shape (strategies,)."""
+    if len(worth) == 1:
+        return np.ones(1)
+    low = float((worth - _REACH * sd).max())
+    high = float((worth + _REACH * sd).max())
+    steps = low + (high - low) * _GRID
+    z = np.clip((steps - worth) / sd, -_FLAT, _FLAT)
+    log_below = np.log(_below(z))
+    height = np.exp(-0.5 * z * z) / sd
+    share = (height * np.exp(log_below.sum(axis=1, keepdims=True) - log_below)).sum(axis=0)
+    total = float(share.sum())
+    return share / total if total > 0.0 else _certain(worth)
+
+
+def choose_index(probabilities: Floats, draw: float) -> int:
+    """The strategy that a draw in [0, 1) falls on, walking the probabilities in their order; never one with probability 0."""
+    reached = 0.0
+    last = 0
+    for i, probability in enumerate(probabilities.tolist()):
+        if probability <= 0.0:
+            continue
+        reached += probability
+        last = i
+        if draw < reached:
+            return i
+    return last
+
+
+_GRID: Floats = np.linspace(0.0, 1.0, NODES)[:, None]
+
+
+def _below(z: Floats) -> Floats:
+    """The normal distribution function to three digits (Page, "Approximations to the Cumulative Normal Function", 1977)."""
+    return np.maximum(0.5 * (1.0 + np.tanh(0.7978845608 * (z + 0.044715 * z**3))), 1e-12)
+
+
+def _certain(worth: Floats) -> Floats:
+    sure = np.zeros(len(worth))
+    sure[int(np.argmax(worth))] = 1.0
+    return sure

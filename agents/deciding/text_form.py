@@ -1,0 +1,68 @@
+"""The form of a text: sixteen numbers that tell what kind of thing it is, whatever it is about.
+
+In: a text. Out: a tuple of numbers in the order of ``FORM``. Keeps nothing, cannot fail. Pure.
+
+An embedding mostly says what a text is about; which strategy can answer it depends as much on what is wanted: a sum to
+work out, code
+to write, a fact to name, a sentence to complete. The form tells these apart in few dimensions, and few dimensions are learned soon:
+on real outcomes of nine models a linear model of these sixteen gained more than one of 256 dimensions of an embedding
+(docs/learning.md). Only the first characters are read, so a long text costs no more than a page.
+"""
+
+import math
+import re
+from typing import Final
+
+CHARACTERS_READ: Final = 4_000
+
+FORM: Final = (
+    "log characters",
+    "log words",
+    "root share of digits",
+    "root share of capitals",
+    "root share of punctuation",
+    "log lines",
+    "ends with a question mark",
+    "ends with a full stop",
+    "ends with neither",
+    "begins with a small letter",
+    "characters a word",
+    "log numbers",
+    "has mathematical markup",
+    "has code",
+    "log sentences",
+    "has a gap to fill",
+)
+
+_NUMBER = re.compile(r"\d+")
+_DIGIT = re.compile(r"\d")
+_MARK = re.compile(r"[^\w\s]|_")
+_CODE = re.compile(r"\bdef \w+\(|\bfunction\b|[{};]\s*\n|==|->")
+_SENTENCE = re.compile(r"[.!?]\s")
+
+
+def text_form(text: str) -> tuple[float, ...]:
+    """Give the form of a text, a number for each of ``FORM``; an empty text is mostly zeros."""
+    read = text[:CHARACTERS_READ]
+    size = max(len(read), 1)
+    words = max(len(text.split()), 1)
+    last = text.rstrip()[-1:]
+    capitals = sum(map(str.isupper, read))
+    return (
+        math.log1p(len(text)),
+        math.log1p(words),
+        math.sqrt(len(_DIGIT.findall(read)) / size),
+        math.sqrt(capitals / size),
+        math.sqrt(len(_MARK.findall(read)) / size),
+        math.log1p(read.count("\n")),
+        float(last == "?"),
+        float(last == "."),
+        float(last not in ("?", ".")),
+        float(text[:1].islower()),
+        len(text) / words / 10.0,
+        math.log1p(len(_NUMBER.findall(read))),
+        float("\\" in read or "$" in read),
+        float(_CODE.search(read) is not None),
+        math.log1p(len(_SENTENCE.findall(read))),
+        float("__" in read),
+    )

@@ -1,0 +1,65 @@
+"""Noticing change: requests unlike anything learned, and strategies that no longer do what was believed of them.
+
+In: request by request the distance to the nearest kind; outcome by outcome the residual. Out: whether something changed.
+Keeps the running
+sums. Fails with nothing. Pure: the same sequence gives the same answers.
+
+Two of Page's one-sided cumulative sums ("Continuous Inspection Schemes", 1954). Of strangeness: of the texts learned from,
+``USUAL`` lie within
+a radius; each request beyond it adds its log likelihood ratio for a stream in which half lie beyond, each within takes
+some away. Of residuals:
+(believed - reward) / standard deviation less ``ALLOWED``. Both are compared with a limit that a stream without change
+reaches less than once
+in about a hundred thousand requests.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+USUAL: Final = 0.95
+STRANGE_WHEN_NEW: Final = 0.5
+LIMIT: Final = 11.5
+"""Natural logarithm of 100,000."""
+ALLOWED: Final = 0.25
+_OUT: Final = math.log(STRANGE_WHEN_NEW / (1.0 - USUAL))
+_IN: Final = math.log((1.0 - STRANGE_WHEN_NEW) / USUAL)
+
+
+@dataclass
+class Strangeness:
+    """Whether the stream is still like the texts learned from. ``radius``: the squared distance within which ``USUAL`` of
+    them lie.
+    """
+
+    radius: float
+    evidence: float = 0.0
+
+    @classmethod
+    def of(cls, distances: Floats) -> "Strangeness":
+        """From the squared distances of texts that the kinds were not fitted on, shape (n,)."""
+        return cls(float(np.quantile(distances, USUAL)))
+
+    def notice(self, distance: float) -> bool:
+        """Take a request's squared distance in; True where the stream has become strange."""
+        self.evidence = max(0.0, self.evidence + (_OUT if distance > self.radius else _IN))
+        return self.evidence > LIMIT
+
+
+@dataclass
+class Fall:
+    """Whether a strategy does worse than was believed of it."""
+
+    evidence: float = 0.0
+
+    def notice(self, believed: float, reward: float, sd: float) -> bool:
+        """Take an outcome in (``sd``: the standard deviation of a reward about its expectation); True where it fell."""
+        # for a Gaussian shift of 2 x ALLOWED standard deviations this is the log likelihood ratio
+        step = 2.0 * ALLOWED * ((believed - reward) / max(sd, 1e-6) - ALLOWED)
+        self.evidence = max(0.0, self.evidence + step)
+        return self.evidence > LIMIT
