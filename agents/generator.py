@@ -19,6 +19,7 @@ generations and its response are kept, then published, at its end: a crash befor
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
@@ -71,6 +72,9 @@ class Holding(Protocol):
     async def may_begin(self) -> bool:
         """The same for something new: a worker that stops never says."""
 
+    def nothing_begun(self) -> AbstractContextManager[None]:
+        """Within it the event only waits: who finishes does not wait for it."""
+
     def is_ours_now(self) -> bool:
         """Say without waiting; False during a rebalance."""
 
@@ -110,7 +114,8 @@ class Generator:
             finished = await self._again(identity)
         else:
             lane = _lane(event)
-            turn = await self._lanes.enter(lane, within_s=self._remaining_s(event), may_defer=may_defer)
+            with self._ownership.nothing_begun():
+                turn = await self._lanes.enter(lane, within_s=self._remaining_s(event), may_defer=may_defer)
             if turn is Turn.DEFERRED:
                 self._means.count("deferred_total")
                 await self._outbox.publish("deferred", event)

@@ -17,6 +17,7 @@ and ``remove`` wait themselves, ``write`` does not.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import faust
@@ -92,10 +93,15 @@ class Ownership:
 
         A worker that finishes, because partitions go or because it stops, begins nothing: the event waits, and nobody waits for it.
         """
-        with self._app.held_back():
+        with self.nothing_begun():
             while self._app.should_stop or not self.is_settled() or not self._app.is_settled():  # noqa: ASYNC110 - as below
                 await asyncio.sleep(_SETTLING_POLL_S)
         return self.is_ours_now()
+
+    def nothing_begun(self) -> AbstractContextManager[None]:
+        """Say of the event that nothing was begun for it within this context: who finishes does not wait for it."""
+        held: AbstractContextManager[None] = self._app.held_back()
+        return held
 
     def is_ours_now(self) -> bool:
         """The same without waiting; False during a rebalance."""

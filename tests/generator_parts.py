@@ -1,7 +1,8 @@
 """What tests of the generator share: builders of plans, and hand-written fakes of its surroundings."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -168,6 +169,7 @@ class Kept:
     ours: bool = True
     broken: bool = False
     log: list[str] = field(default_factory=list)
+    only_waiting: int = 0
 
     def get(self, key: bytes) -> bytes | None:
         return self.table.get(key)
@@ -187,6 +189,12 @@ class Kept:
 
     async def may_begin(self) -> bool:
         return self.ours
+
+    @contextmanager
+    def nothing_begun(self) -> Iterator[None]:
+        self.only_waiting += 1
+        yield
+        self.only_waiting -= 1
 
     def is_ours_now(self) -> bool:
         return self.ours

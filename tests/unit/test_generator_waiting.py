@@ -49,11 +49,14 @@ def test_another_tenant_is_answered_while_one_fills_all_that_it_may() -> None:
         slow = [asyncio.create_task(world.generator.handle(plan(n))) for n in range(CALLS + 3)]
         await eventually_async(lambda: len(world.on("deferred")) == 3)
         assert len(world.models.calls) == CALLS
+        deferred = asyncio.create_task(world.generator.handle_deferred(world.on("deferred")[0]))
+        await eventually_async(lambda: world.kept.only_waiting == 1)
         other = asyncio.create_task(world.generator.handle(plan(100, "blue")))
         await eventually_async(lambda: len(world.models.calls) == CALLS + 1)
         assert world.models.gate is not None
         world.models.gate.set()
-        await asyncio.gather(*slow, other)
+        await asyncio.gather(*slow, other, deferred)
+        assert world.kept.only_waiting == 0
 
     asyncio.run(test())
     assert [each.tenant for each in world.on("responses")].count("blue") == 1
