@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from analytics.evaluating import ope
 from analytics.evaluating.figures import cheapest_mix
-from analytics.evaluating.offline import offline
+from analytics.evaluating.offline import exchange_of, offline
 from analytics.evaluating.online import online
 from analytics.evaluating.plots import plot
+from analytics.evaluating.serving import Serving, world_of
 from analytics.evaluating.shift import shift
 from analytics.evaluating.task import Task, split
 
+LOGGED = 10_000
 _POINTS = 200
 
 
@@ -42,12 +45,10 @@ def measure(asked: Asked, task: Task, train: Task | None) -> tuple[dict[str, Any
             drawn = _pictures(asked, task, lines)
         if train is not None and asked.mode == "offline":
             break  # nothing is left to chance
-    numbers = [
-        name for name, value in each[0].items() if isinstance(value, float | int) and not isinstance(value, bool)
-    ]
+    numbers = dict.fromkeys(name for one in each for name, value in one.items() if isinstance(value, float | int))
     means, spreads = {}, {}
     for name in numbers:
-        values = [float(one[name]) for one in each if one[name] is not None and np.isfinite(one[name])]
+        values = [float(one[name]) for one in each if one[name] is not None]
         if values:
             means[name], spreads[name] = float(np.mean(values)), float(np.std(values))
     told = {
@@ -74,6 +75,8 @@ def _one(asked: Asked, task: Task, train: Task | None, seed: int) -> tuple[dict[
         return online(
             task, floor=asked.floor, cost_weight=asked.cost_weight or 0.0, exploration=asked.exploration, seed=seed
         )
+    if asked.mode == "ope":
+        return _ope(asked, task, seed), {}
     if asked.mode == "shift":
         if train is None:
             raise ValueError("mode shift needs a task to learn from")
@@ -85,6 +88,22 @@ def _one(asked: Asked, task: Task, train: Task | None, seed: int) -> tuple[dict[
     figures = offline(known, test, floor=asked.floor, cost_weight=asked.cost_weight)
     lines = {"curve": figures.pop("curve"), "fixed": figures.pop("fixed")}
     return figures, lines
+
+
+def _ope(asked: Asked, task: Task, seed: int) -> dict[str, Any]:
+    """One round: log with the policy that serves, estimate others."""
+    exchange = exchange_of(asked.cost_weight or 0.0, task)
+    found = ope.measure(
+        world_of(task, exchange), Serving(exchange, asked.exploration), requests=LOGGED, rounds=1, seed=seed
+    )
+    return {
+        "logged": found.requests,
+        "relative_error": found.relative_error,
+        "coverage": found.coverage,
+        "false_promotions": found.false_promotions,
+        "power": found.power,
+        "kinds": {name: asdict(summary) for name, summary in found.kinds.items()},
+    }
 
 
 def _pictures(asked: Asked, task: Task, lines: dict[str, Any]) -> dict[str, str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from analytics.evaluating.task import Task
     from streams.deployment import Deployment
 
-MODES = ("online", "offline", "shift")
+MODES = ("online", "offline", "shift", "ope")
 _TRAINED = 0.7
 _COST_WEIGHT = 0.1
 _EXPLORATION = 0.05
@@ -41,7 +41,7 @@ def evaluate(
         ),
     ] = None,
     train: Annotated[Path | None, typer.Option(help="Learn from this file instead of a part of the other.")] = None,
-    mode: Annotated[str, typer.Option(help="online, offline or shift.")] = "offline",
+    mode: Annotated[str, typer.Option(help="online, offline, shift or ope.")] = "offline",
     quality_target: Annotated[
         float, typer.Option(min=0, max=1, help="The floor, as a share of the best strategy's quality.")
     ] = 0.95,
@@ -93,7 +93,7 @@ def evaluate(
     asked = Asked(
         mode=mode,
         floor=quality_target,
-        cost_weight=cost_weight if cost_weight is not None or mode != "online" else _COST_WEIGHT,
+        cost_weight=cost_weight if cost_weight is not None or mode not in ("online", "ope") else _COST_WEIGHT,
         exploration=exploration,
         seeds=seeds,
         trained_share=_TRAINED,

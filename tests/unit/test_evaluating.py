@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from agents.deciding.features import EMBEDDED, PLAIN
 from agents.deciding.text_form import FORM, text_form
 from analytics.evaluating.figures import cheapest_mix, gap_of, oracle
 from analytics.evaluating.outcome_file import BadOutcomes, read_outcomes
 from analytics.evaluating.plots import plot
+from analytics.evaluating.serving import Serving, world_of
+from analytics.evaluating.task import Task
 from streams.cli.main import app
 
 
@@ -151,3 +154,17 @@ def test_every_mode_measures_a_small_file_and_writes_figures_and_plots(tmp_path,
     }[mode]
     assert wanted <= told.keys()
     assert list(pictures.glob("*.svg"))
+
+
+def test_the_serving_policy_is_frozen_for_the_estimates_and_explores_as_it_serves():
+    chance = np.random.default_rng(2)
+    features = chance.normal(0.0, 1.0, (150, PLAIN + EMBEDDED))
+    quality = (chance.random((150, 3)) < (0.2, 0.5, 0.8)).astype(float)
+    task = Task(("a", "b", "c"), features, quality, np.tile((0.001, 0.002, 0.01), (150, 1)))
+    world = world_of(task, exchange=10.0)
+    assert np.allclose(world.outcomes["value"], quality - 10.0 * task.cost_usd)
+    settled = Serving(10.0, 0.06).learn(world, np.arange(120), np.random.default_rng(3))
+    shares = settled.decide(features, 1.0)
+    assert np.allclose(shares.sum(axis=1), 1.0)
+    assert shares.min() >= 0.02 - 1e-12
+    assert settled.decide(features, 100.0)[:, 2].mean() < shares[:, 2].mean()
