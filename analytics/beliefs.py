@@ -24,10 +24,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from agents.deciding.catalogue import Catalogue, Strategy
 from agents.deciding.prior import BANDS, Band, Estimate, prior_estimate
+from analytics.one_thread import one_thread
 
 SPREAD = {
     "whole": 0.15,
@@ -121,9 +121,7 @@ def learn(catalogue: Catalogue, content_types: Sequence[str], seen: Mapping[Cell
     rows = {cell: design.row(cell[0], cell[1], catalogue.strategy(cell[2])) for cell in (*cells, *observed)}
     for cell in observed:
         rows[cell].append(design.own_column(cell[0], cell[1], catalogue.strategy(cell[2])))
-    with threadpool_limits(
-        limits=1, user_api="blas"
-    ):  # several threads add up in another order, and replays would differ
+    with one_thread():
         posterior = _quality(catalogue, design, rows, observed, cells)
     money = _Shrunk(catalogue, observed, cost=True)
     time = _Shrunk(catalogue, observed, cost=False)

@@ -1,9 +1,8 @@
 """The feature vector of a request, set 2: its form, its kind, its place, the load, and its meaning.
 
 In: a text, its embedding, what was found out about it. Out: a vector in the order of ``NAMES``. Keeps nothing, cannot fail. Pure.
-Numbers are raw: what is large or small is learned (``Lens.offset`` and ``scale``). The embedding is that of the last user
-turn only,
-because a shared prefix hides the question, and its dimensions are principal components in falling order.
+Numbers are raw: what is large or small is learned (``Lens.offset`` and ``scale``). The embedding is that of the last user turn
+only, because a shared prefix hides the question, and its dimensions are principal components in falling order.
 """
 
 import math

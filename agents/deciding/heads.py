@@ -2,12 +2,10 @@
 
 In: a feature vector. Out: ``Beliefs``, one number a strategy. Keeps what was fitted. Fails with nothing. Pure.
 
-Quality of strategy s is base_s + w_s . phi, cost is exp(k_s . (1, log characters, log words) + half the noise's variance).
-How much of the
-quality is not known is kept by kind of text: the mean over the requests of a kind of the posterior variance of w_s . phi
-less the mean of
-all strategies, because what all share does not decide. Preferences are applied when deciding, never when fitting: one
-profile serves all.
+Quality of strategy s is base_s + w_s . phi, cost is exp(k_s . (1, log characters, log words) + half the noise's variance). How
+much of the quality is not known is kept by kind of text: the mean over the requests of a kind of the posterior variance of w_s .
+phi less the mean of all strategies, because what all share does not decide. Preferences are applied when deciding, never when
+fitting: one profile serves all.
 """
 
 from dataclasses import dataclass
@@ -34,9 +32,7 @@ class Beliefs:
 
 @dataclass(frozen=True, eq=False)
 class Heads:
-    """``base``: (strategies,); ``weights``: (strategies, lens.size); ``variance``: (strategies, kinds); ``cost``:
-    (strategies, 3).
-    """
+    """``base``: (strategies,); ``weights``: (strategies, lens.size); ``variance``: (strategies, kinds); ``cost``: (strategies, 3)."""
 
     strategies: tuple[str, ...]
     lens: Lens
@@ -54,8 +50,7 @@ class Heads:
     def beliefs_of(self, features: Floats) -> Beliefs:
         """The same for many, shape (n, features); every array is (n, strategies)."""
         seen = self.lens.see(features)
-        kinds = max(len(self.lens.coarse), 1)
-        near = seen[:, 1 : 1 + kinds] if len(self.lens.coarse) else np.ones((len(seen), 1))
+        near = self.lens.kinds(seen)
         size = cost_view(self.lens, features)
         return Beliefs(
             self.base + seen @ self.weights.T,

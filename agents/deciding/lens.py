@@ -1,17 +1,13 @@
 """The lens: how a request's features are seen by the heads. Standardised, and as nearness to kinds of text that were met.
 
-In: feature vectors of set 2 (``agents/deciding/features.py``). Out: what the heads weigh: a constant, the nearness to each
-coarse and each
-fine kind, the plain features, the leading dimensions of the embedding. Keeps nothing. Fails with ``ValueError`` on a
-vector of another
-length. Pure; the lens itself is fitted by ``analytics/fitting/clusters.py`` and travels in the profile.
+In: feature vectors of set 2 (``agents/deciding/features.py``). Out: what the heads weigh: a constant, the nearness to each coarse
+and each fine kind, the plain features, the leading dimensions of the embedding. Keeps nothing. Fails with ``ValueError`` on a
+vector of another length. Pure; the lens itself is fitted by ``analytics/fitting/clusters.py`` and travels in the profile.
 
 How it works. With z the standardised form (divided by 4) and the centred embedding, scaled to length about
-``NEARNESS_OF_MEANING``, the
-nearness to the kinds c_1 ... c_k is the softmax of -``SHARPNESS`` |z - c_j|^2: a normalised radial basis (Moody and Darken, "Fast
-Learning in Networks of Locally-Tuned Processing Units", 1989). A kind stands for a task that nobody named; on real
-outcomes two dozen of
-them, found without labels, recover most of what the true task would tell.
+``NEARNESS_OF_MEANING``, the nearness to the kinds c_1 ... c_k is the softmax of -``SHARPNESS`` |z - c_j|^2: a normalised radial
+basis (Moody and Darken, "Fast Learning in Networks of Locally-Tuned Processing Units", 1989). A kind stands for a task that nobody
+named; on real outcomes two dozen of them, found without labels, recover most of what the true task would tell.
 """
 
 from dataclasses import dataclass
@@ -73,11 +69,9 @@ class Lens:
             )
         )
 
-    def kinds(self, features: Floats) -> Floats:
-        """The nearness to each coarse kind, shape (n, coarse kinds); a single column of ones before there are any."""
-        if not len(self.coarse):
-            return np.ones((len(features), 1))
-        return nearness(where(self.standardised(features)), self.coarse)
+    def kinds(self, seen: Floats) -> Floats:
+        """The nearness to each coarse kind, (n, coarse kinds), in what ``see`` gave; a column of ones before there are any."""
+        return seen[:, self.blocks[1]] if len(self.coarse) else seen[:, :1]
 
     def strangeness(self, features: Floats) -> Floats:
         """The squared distance to the nearest kind, shape (n,); zeros before there are any."""

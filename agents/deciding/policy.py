@@ -22,7 +22,7 @@ and another policy can be valued on the log (inverse propensity weighting needs 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from agents.deciding.governance import Floor
@@ -141,16 +141,20 @@ def by_rule(pick: str, estimates: Mapping[str, Estimate], floor: Floor, *, explo
 
 
 def choose(probabilities: Mapping[str, float], draw: float) -> str:
-    """The strategy that a draw in [0, 1) falls on, walking the probabilities in their order."""
-    reached = 0.0
-    last = ""
-    for name, probability in probabilities.items():
+    """The strategy that a draw in [0, 1) falls on, walking the probabilities in their order; never one with probability 0."""
+    return tuple(probabilities)[choose_index(probabilities.values(), draw)]
+
+
+def choose_index(probabilities: Iterable[float], draw: float) -> int:
+    """The place of that strategy, for probabilities without names."""
+    reached, last = 0.0, 0
+    for place, probability in enumerate(probabilities):
         if probability <= 0.0:
             continue
         reached += probability
-        last = name
+        last = place
         if draw < reached:
-            return name
+            return place
     return last
 
 

@@ -1,23 +1,18 @@
 """The policy ``spread``: from beliefs to a distribution over the eligible strategies, by quadrature, with exact propensities.
 
-In: expected quality, its uncertainty and cost of each eligible strategy; the exchange rate; exploration; a strategy that
-holds the floor and
-its share. Out: the probability of each, summing to 1, none below e / K. Keeps nothing. Fails with ``ValueError`` where nothing is
-eligible. Pure.
+In: expected quality, its uncertainty and cost of each eligible strategy; the exchange rate; exploration; a strategy that holds the
+floor and its share. Out: the probability of each, summing to 1, none below e / K. Keeps nothing. Fails with ``ValueError`` where
+nothing is eligible. Pure.
 
-How it works. The worth of a strategy is u = q - exchange x cost (quality per US dollar). The own distribution gives each
-strategy its
-probability of being the best, where worths are independent Gaussians with standard deviation ``BOLDNESS`` x sd:
+How it works. The worth of a strategy is u = q - exchange x cost (quality per US dollar). The own distribution gives each strategy
+its probability of being the best, where worths are independent Gaussians with standard deviation ``BOLDNESS`` x sd:
 
     p_s = integral of N(t; u_s, sd_s) prod over r != s of Phi((t - u_r) / sd_r) dt
 
 This is what Thompson sampling draws from (Thompson, 1933), tempered by ``BOLDNESS``, and the integral is a fixed sum over
-``NODES`` equal steps,
-normalised, so the numbers that are logged are the numbers that were drawn from: nothing is estimated. A share ``hold`` of
-it goes to the
-strategy that keeps the floor where the rest is not known well enough (Wu, Shariff, Lattimore, Szepesvari, "Conservative
-Bandits", 2016); the
-whole is mixed with e / K.
+``NODES`` equal steps, normalised, so the numbers that are logged are the numbers that were drawn from: nothing is estimated. A
+share ``hold`` of it goes to the strategy that keeps the floor where the rest is not known well enough (Wu, Shariff, Lattimore,
+Szepesvari, "Conservative Bandits", 2016); the whole is mixed with e / K.
 """
 
 from dataclasses import dataclass
@@ -40,8 +35,8 @@ _FLAT: Final = 6.0
 
 @dataclass(frozen=True)
 class Trade:
-    """What quality is traded at: ``exchange`` in reward per US dollar; the share ``hold`` answered by ``keeper`` (an
-    index) in any case.
+    """What quality is traded at: ``exchange`` in reward per US dollar; the share ``hold`` answered by ``keeper`` (an index) in any
+    case.
     """
 
     exchange: float = 0.0
@@ -80,18 +75,10 @@ def best_of(worth: Floats, sd: Floats) -> Floats:
     return share / total if total > 0.0 else _certain(worth)
 
 
-def choose_index(probabilities: Floats, draw: float) -> int:
-    """The strategy that a draw in [0, 1) falls on, walking the probabilities in their order; never one with probability 0."""
-    reached = 0.0
-    last = 0
-    for i, probability in enumerate(probabilities.tolist()):
-        if probability <= 0.0:
-            continue
-        reached += probability
-        last = i
-        if draw < reached:
-            return i
-    return last
+def spread_all(beliefs: Beliefs, trade: Trade, *, exploration: float, boldness: float = BOLDNESS) -> Floats:
+    """The same for many requests, as ``Heads.beliefs_of`` gives their beliefs; shape (n, strategies)."""
+    each = zip(beliefs.quality, beliefs.sd, beliefs.cost_usd, strict=True)
+    return np.stack([spread(Beliefs(*one), trade, exploration=exploration, boldness=boldness) for one in each])
 
 
 _GRID: Floats = np.linspace(0.0, 1.0, NODES)[:, None]

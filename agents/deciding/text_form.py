@@ -2,10 +2,9 @@
 
 In: a text. Out: a tuple of numbers in the order of ``FORM``. Keeps nothing, cannot fail. Pure.
 
-An embedding mostly says what a text is about; which strategy can answer it depends as much on what is wanted: a sum to
-work out, code
-to write, a fact to name, a sentence to complete. The form tells these apart in few dimensions, and few dimensions are learned soon:
-on real outcomes of nine models a linear model of these sixteen gained more than one of 256 dimensions of an embedding
+An embedding mostly says what a text is about; which strategy can answer it depends as much on what is wanted: a sum to work out,
+code to write, a fact to name, a sentence to complete. The form tells these apart in few dimensions, and few dimensions are learned
+soon: on real outcomes of nine models a linear model of these sixteen gained more than one of 256 dimensions of an embedding
 (docs/learning.md). Only the first characters are read, so a long text costs no more than a page.
 """
 

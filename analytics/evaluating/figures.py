@@ -18,9 +18,8 @@ POINTS: Final = 201
 class Gap:
     """How a router between two strategies does as its share of strong calls rises (Ong et al., "RouteLLM", 2024).
 
-    ``apgr``: the mean share of the quality gap recovered, over all shares of strong calls; random is 0.5. ``cpt50``,
-    ``cpt80``: the least
-    share of strong calls that recovers 50 and 80 % of the gap.
+    ``apgr``: the mean share of the quality gap recovered, over all shares of strong calls; random is 0.5. ``cpt50``, ``cpt80``:
+    the least share of strong calls that recovers 50 and 80 % of the gap.
     """
 
     apgr: float

@@ -2,9 +2,8 @@
 
 In: a task to learn from and one to be tested on. Out: figures. Keeps nothing. Fails with nothing. Pure.
 
-The heads and the trade are those of the running loop. The test asks the frozen policy without exploration, so that it is
-the same whoever
-draws.
+The heads and the trade are those of the running loop. The test asks the frozen policy without exploration, so that it is the same
+whoever draws.
 """
 
 from typing import Any, Final
@@ -12,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from agents.deciding.heads import Beliefs, Heads
-from agents.deciding.spreading import Trade, spread
+from agents.deciding.heads import Heads
+from agents.deciding.spreading import Trade, spread_all
 from analytics.evaluating import figures
 from analytics.evaluating.task import Task, all_rows, informed_start
 from analytics.fitting.experience import Experience
@@ -50,12 +49,7 @@ def exchange_of(cost_weight: float, task: Task) -> float:
 def frozen(heads: Heads, trade: Trade, test: Task, exploration: float = 0.0) -> dict[str, Any]:
     """What the policy reaches on prompts that it never saw, learning nothing more."""
     beliefs = heads.beliefs_of(test.features)
-    probabilities = np.stack(
-        [
-            spread(Beliefs(q, sd, cost), trade, exploration=exploration, boldness=0.0)
-            for q, sd, cost in zip(beliefs.quality, beliefs.sd, beliefs.cost_usd, strict=True)
-        ]
-    )
+    probabilities = spread_all(beliefs, trade, exploration=exploration, boldness=0.0)
     found = figures.reached(probabilities, test.quality, test.cost_usd)
     return {
         "quality_ratio": found.quality_ratio,

@@ -2,8 +2,8 @@
 
 In: a task, an exchange rate or a floor. Out: figures of one order. Keeps nothing. Fails with nothing. Pure.
 
-The loop is the running one: beliefs, distribution, draw, outcome, and a refit when enough is new. Prompts kept back test
-the frozen policy.
+The loop is the running one: beliefs, distribution, draw, outcome, and a refit when enough is new. Prompts kept back test the
+frozen policy.
 """
 
 from dataclasses import dataclass
@@ -12,11 +12,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from agents.deciding.spreading import Trade, choose_index, spread
+from agents.deciding.policy import choose_index
+from agents.deciding.spreading import Trade, spread
 from analytics.evaluating.offline import exchange_of, frozen
 from analytics.evaluating.task import Task, informed_start
 from analytics.fitting.experience import Experience, Rows
-from analytics.fitting.trading import find_trade, judged
+from analytics.fitting.trading import find_trade, judged_log
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -55,7 +56,7 @@ def go_through(task: Task, trade: Trade, *, exploration: float, seed: int) -> Pa
     taken = 0
     for i in range(count):
         probabilities[i] = spread(heads.beliefs(task.features[i]), trade, exploration=exploration)
-        chosen[i] = choose_index(probabilities[i], chance.random())
+        chosen[i] = choose_index(probabilities[i].tolist(), chance.random())
         if i + 1 - taken >= max(NEW_REWARDS, SHARE_NEW * taken) or i + 1 == count:
             experience.take(rows_of(task, chosen, slice(taken, i + 1)))
             taken = i + 1
@@ -83,14 +84,7 @@ def online(
     best = int(np.argmax(worth.mean(axis=0)))
     got = worth[np.arange(len(stream)), made.chosen]
     gain = got - worth[:, best]
-    known = judged(
-        made.experience.start,
-        made.experience.rows,
-        made.propensity,
-        np.arange(len(stream)),
-        made.experience.most_weights,
-    )
-    trade = find_trade(known, floor=floor, exploration=0.0)
+    trade = find_trade(judged_log(made.experience, made.propensity), floor=floor, exploration=0.0)
     after = frozen(made.experience.heads(), trade, test)
     later = gain[SETTLED:]
     windows = [float(later[i : i + SETTLED].mean()) for i in range(0, len(later) - SETTLED + 1, WINDOW)]

@@ -5,8 +5,8 @@ In: a ``World``, and a ``Learner``, which is the learner and the policy that ser
 of the doubly robust estimate of the value, wrong promotions and power of the gate, by kind of rival and over all. Keeps nothing.
 Fails with ``Unusable`` where there are too few prompts. Pure.
 
-A round learns a serving policy on ``WARM`` prompts of one half of the file, of which it sees only what it chose. Frozen, it logs so
-many requests, ``LOGS_A_ROUND`` times. Its rivals are
+A round learns a serving policy on ``WARM`` prompts of one half of the file, of which it sees only what it chose. Frozen, it logs
+so many requests, ``LOGS_A_ROUND`` times. Its rivals are
 
 - ``fixed``: the strategies with the best value, with the best quality and with the lowest cost,
 - ``priority``: the same beliefs at other exchange rates (quality only, half, twice, four times),

@@ -1,8 +1,7 @@
 """Files of outcomes: what each strategy did with each prompt.
 
-In: a Parquet or CSV file with the columns prompt_id, prompt, strategy, quality, cost_usd (dataset and task may be there;
-they are not
-read). Out: ``Outcomes``. Keeps nothing. Fails with ``BadOutcomes``, which says what is wrong and what to do.
+In: a Parquet or CSV file with the columns prompt_id, prompt, strategy, quality, cost_usd (dataset and task may be there; they are
+not read). Out: ``Outcomes``. Keeps nothing. Fails with ``BadOutcomes``, which says what is wrong and what to do.
 """
 
 from dataclasses import dataclass
@@ -33,8 +32,8 @@ class BadOutcomes(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """Prompts in the order of their ids: ``quality`` and ``cost_usd`` are (prompts, strategies), strategies in the order
-    of their names.
+    """Prompts in the order of their ids: ``quality`` and ``cost_usd`` are (prompts, strategies), strategies in the order of their
+    names.
     """
 
     prompt_ids: tuple[str, ...]

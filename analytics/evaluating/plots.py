@@ -1,7 +1,7 @@
 """Plots as SVG: lines and points over two axes, readable by any browser and small enough to commit.
 
-In: series of points. Out: SVG text. Keeps nothing. Fails with nothing. Pure. No plotting library: five kinds of lines do
-not pay for one.
+In: series of points. Out: SVG text. Keeps nothing. Fails with nothing. Pure. No plotting library: five kinds of lines do not pay
+for one.
 """
 
 from collections.abc import Mapping, Sequence

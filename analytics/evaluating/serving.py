@@ -1,15 +1,15 @@
 """The learner and the policy that serve, as mode ope asks for them: what they are after one pass, frozen.
 
-In: a ``World``, and which of its prompts to learn from. Out: a policy that learns no more. Keeps what it was built with. Fails with
-nothing. Pure.
+In: a ``World``, and which of its prompts to learn from. Out: a policy that learns no more. Keeps what it was built with. Fails
+with nothing. Pure.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from agents.deciding.heads import Beliefs, Heads
-from agents.deciding.spreading import Trade, spread
+from agents.deciding.heads import Heads
+from agents.deciding.spreading import Trade, spread_all
 from analytics.evaluating.online import go_through
 from analytics.evaluating.task import Task
 from analytics.offpolicy.gate import VALUE
@@ -44,13 +44,7 @@ class Settled:
     def decide(self, features: Floats, rate: float) -> Floats:
         """The probabilities, (n, strategies), at so many times the exchange rate that it learned at."""
         found = self.heads.beliefs_of(features)
-        trade = Trade(rate * self.exchange)
-        return np.stack(
-            [
-                spread(Beliefs(quality, sd, cost), trade, exploration=self.exploration)
-                for quality, sd, cost in zip(found.quality, found.sd, found.cost_usd, strict=True)
-            ]
-        )
+        return spread_all(found, Trade(rate * self.exchange), exploration=self.exploration)
 
 
 def world_of(task: Task, exchange: float) -> World:

@@ -2,10 +2,10 @@
 
 In: a task to learn from with all outcomes, a task to stream, the floor. Out: figures. Keeps nothing. Fails with nothing. Pure.
 
-Until the stream is found strange, or a strategy is found to do worse than believed, the policy learned elsewhere answers. Then that
-experience is set aside: of it only each strategy's mean quality stays, as the start of a new one. Whatever is likely to
-answer best answers,
-at any price, until there is a log to find a trade from; that is done at growing distances, and with ``CAUTION``.
+Until the stream is found strange, or a strategy is found to do worse than believed, the policy learned elsewhere answers. Then
+that experience is set aside: of it only each strategy's mean quality stays, as the start of a new one. Whatever is likely to
+answer best answers, at any price, until there is a log to find a trade from; that is done at growing distances, and with
+``CAUTION``.
 """
 
 from dataclasses import dataclass
@@ -15,13 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.deciding.heads import Heads
-from agents.deciding.spreading import Trade, choose_index, spread
+from agents.deciding.policy import choose_index
+from agents.deciding.spreading import Trade, spread
 from analytics.evaluating.offline import MOST_WEIGHTS
 from analytics.evaluating.online import NEW_REWARDS, SHARE_NEW, rows_of
 from analytics.evaluating.task import Task, all_rows, informed_start
 from analytics.fitting.change import Fall, Strangeness
 from analytics.fitting.experience import Experience, Start
-from analytics.fitting.trading import find_trade, judged
+from analytics.fitting.trading import find_trade, judged, judged_log
 
 Floats = npt.NDArray[np.float64]
 
@@ -101,23 +102,21 @@ def _stream(
     chosen = np.zeros(count, dtype=np.intp)
     propensity = np.ones(count)
     experience: Experience | None = None
-    since = found_after = None
+    found_after = None
     why, taken, traded = "", 0, 0
     distances = heads.lens.strangeness(stream.features)
     for i in range(count):
-        probabilities = spread(heads.beliefs(stream.features[i]), trade, exploration=exploration)
-        chosen[i] = choose_index(probabilities, chance.random())
+        beliefs = heads.beliefs(stream.features[i])
+        probabilities = spread(beliefs, trade, exploration=exploration)
+        chosen[i] = choose_index(probabilities.tolist(), chance.random())
         propensity[i] = probabilities[chosen[i]]
         if experience is None:
-            believed = float(heads.beliefs(stream.features[i]).quality[chosen[i]])
+            believed = float(beliefs.quality[chosen[i]])
             strange = learned.strangeness.notice(float(distances[i]))
             fell = falls[chosen[i]].notice(believed, float(stream.quality[i, chosen[i]]), _SD)
             if strange or fell:
-                since, found_after, why = (
-                    i + 1,
-                    i + 1,
-                    "requests unlike any learned" if strange else "worse than believed",
-                )
+                found_after = i + 1
+                why = "requests unlike any learned" if strange else "worse than believed"
                 experience = Experience(_anew(train, stream))
                 heads, taken = experience.heads(), i + 1
                 trade = BEST
@@ -127,8 +126,8 @@ def _stream(
             experience.take(rows_of(stream, chosen, slice(taken, i + 1)))
             taken, heads = i + 1, experience.heads()
             known = len(experience.rows)
-            if since is not None and known >= max(3 * NEW_REWARDS, TRADE_GROWTH * traded):
-                trade, traded = _trade(experience, propensity[since : i + 1], floor, exploration), known
+            if found_after is not None and known >= max(3 * NEW_REWARDS, TRADE_GROWTH * traded):
+                trade, traded = _trade(experience, propensity[found_after : i + 1], floor, exploration), known
     return chosen, found_after, why
 
 
@@ -140,5 +139,5 @@ def _anew(train: Task, stream: Task) -> Start:
 
 
 def _trade(experience: Experience, propensity: Floats, floor: float, exploration: float) -> Trade:
-    known = judged(experience.start, experience.rows, propensity, np.arange(len(propensity)), experience.most_weights)
+    known = judged_log(experience, propensity)
     return find_trade(known, floor=floor + CAUTION * (1.0 - floor), exploration=exploration, z=Z)

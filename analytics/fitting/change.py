@@ -1,16 +1,12 @@
 """Noticing change: requests unlike anything learned, and strategies that no longer do what was believed of them.
 
-In: request by request the distance to the nearest kind; outcome by outcome the residual. Out: whether something changed.
-Keeps the running
-sums. Fails with nothing. Pure: the same sequence gives the same answers.
+In: request by request the distance to the nearest kind; outcome by outcome the residual. Out: whether something changed. Keeps the
+running sums. Fails with nothing. Pure: the same sequence gives the same answers.
 
 Two of Page's one-sided cumulative sums ("Continuous Inspection Schemes", 1954). Of strangeness: of the texts learned from,
-``USUAL`` lie within
-a radius; each request beyond it adds its log likelihood ratio for a stream in which half lie beyond, each within takes
-some away. Of residuals:
-(believed - reward) / standard deviation less ``ALLOWED``. Both are compared with a limit that a stream without change
-reaches less than once
-in about a hundred thousand requests.
+``USUAL`` lie within a radius; each request beyond it adds its log likelihood ratio for a stream in which half lie beyond, each
+within takes some away. Of residuals: (believed - reward) / standard deviation less ``ALLOWED``. Both are compared with a limit
+that a stream without change reaches less than once in about a hundred thousand requests.
 """
 
 import math
@@ -33,8 +29,8 @@ _IN: Final = math.log((1.0 - STRANGE_WHEN_NEW) / USUAL)
 
 @dataclass
 class Strangeness:
-    """Whether the stream is still like the texts learned from. ``radius``: the squared distance within which ``USUAL`` of
-    them lie.
+    """Whether the stream is still like the texts learned from. ``radius``: the squared distance within which ``USUAL`` of them
+    lie.
     """
 
     radius: float

@@ -1,12 +1,10 @@
 """Fitting the lens: how features are spread, and which kinds of text there are.
 
-In: feature vectors of set 2, in the order of the log. Out: a ``Lens``. Keeps nothing. Fails with nothing. Pure, and the
-same rows give the same
-bytes: at most ``MOST_ROWS`` rows at equal distances are read, and chance is a generator with a fixed seed.
+In: feature vectors of set 2, in the order of the log. Out: a ``Lens``. Keeps nothing. Fails with nothing. Pure, and the same rows
+give the same bytes: at most ``MOST_ROWS`` rows at equal distances are read, and chance is a generator with a fixed seed.
 
-Kinds are k-means' centres (Lloyd, 1982; started as by Arthur and Vassilvitskii, "k-means++", 2007) over form and meaning.
-Their number grows
-with the texts seen: a kind needs ``TEXTS_A_KIND`` of them to be worth having.
+Kinds are k-means' centres (Lloyd, 1982; started as by Arthur and Vassilvitskii, "k-means++", 2007) over form and meaning. Their
+number grows with the texts seen: a kind needs ``TEXTS_A_KIND`` of them to be worth having.
 """
 
 from typing import Final

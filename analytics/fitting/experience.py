@@ -1,15 +1,13 @@
 """Experience: the rows that were seen, and the heads that follow from them.
 
-In: rows (features, strategy, reward, cost), in the order of the log. Out: ``Heads``. Keeps the rows, and the sums over
-them. Fails with
-``ValueError`` on a row that is not finite. Pure numpy.
+In: rows (features, strategy, reward, cost), in the order of the log. Out: ``Heads``. Keeps the rows, and the sums over them. Fails
+with ``ValueError`` on a row that is not finite. Pure numpy.
 
-How it works. Everything is a function of the rows alone, however they were handed over and however often the heads were
-asked for, so that
-a replay gives the same bytes:
+How it works. Everything is a function of the rows alone, however they were handed over and however often the heads were asked for,
+so that a replay gives the same bytes:
 
-1. Lens and prior are made anew at milestones (``LEAST_TEXTS`` rows, then ``GROWTH`` times as many each time), from the
-rows before them.
+1. Lens and prior are made anew at milestones (``LEAST_TEXTS`` rows, then ``GROWTH`` times as many each time), from the rows before
+   them.
 2. Sums are added in chunks of ``CHUNK`` rows that begin at multiples of it; what is left over is added for the occasion.
 3. The heads are the posterior under the newest milestone's lens and prior, given all rows.
 """
@@ -24,7 +22,8 @@ from agents.deciding.features import EMBEDDED, PLAIN
 from agents.deciding.heads import Heads, cost_view
 from agents.deciding.lens import Lens
 from analytics.fitting.clusters import LEAST_TEXTS, fit_lens
-from analytics.fitting.posterior import Posterior, Prior, Sums, improved, solve
+from analytics.fitting.posterior import Posterior, Prior, Sums, improved, solve, squares_left
+from analytics.one_thread import one_thread
 
 Floats = npt.NDArray[np.float64]
 
@@ -113,6 +112,10 @@ class Experience:
 
     def heads(self) -> Heads:
         """What follows from all rows so far."""
+        with one_thread():
+            return self._heads()
+
+    def _heads(self) -> Heads:
         reached = self._last_milestone()
         if self._milestone is None or self._milestone.rows != reached:
             self._milestone = self._made(reached)
@@ -172,10 +175,6 @@ class Experience:
         log_start = np.log(np.maximum(np.array(self.start.cost_usd), _LEAST_COST_USD))
         weights = money.mean.copy()
         weights[:, 0] += log_start
-        squares = sum(
-            float(cost.reward_square[k] - 2.0 * w @ cost.product[k] + w @ cost.square[k] @ w)
-            for k, w in enumerate(money.mean)
-        )
         return Heads(
             strategies=self.start.strategies,
             lens=milestone.lens,
@@ -183,7 +182,7 @@ class Experience:
             weights=found.mean,
             variance=self._variance(milestone.lens, found),
             cost=weights,
-            cost_noise=max(squares, 0.0) / max(float(cost.count.sum()), 1.0),
+            cost_noise=squares_left(cost, money) / max(float(cost.count.sum()), 1.0),
         )
 
     def _variance(self, lens: Lens, found: Posterior) -> Floats:
@@ -191,10 +190,10 @@ class Experience:
         against = found.against_all()
         count = len(self.rows)
         if count == 0:
-            seen, near = lens.see(np.zeros((1, PLAIN + EMBEDDED))), np.ones((1, 1))
+            seen = lens.see(np.zeros((1, PLAIN + EMBEDDED)))
         else:
-            part = self.rows.features[:: max(1, -(-count // ROWS_FOR_VARIANCE))]
-            seen, near = lens.see(part), lens.kinds(part)
+            seen = lens.see(self.rows.features[:: max(1, -(-count // ROWS_FOR_VARIANCE))])
+        near = lens.kinds(seen)
         by_row = np.stack([((seen @ each) * seen).sum(axis=1) for each in against])
         # a kind that no sampled text is near gets the mean of all
         smoothed = near + 1e-3

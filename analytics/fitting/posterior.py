@@ -7,13 +7,10 @@ How it works. With W the weights, one row a strategy and one column a number tha
 
     W ~ N(0, G x diag(v)),   reward = base_s + w_s . phi + noise,
 
-so that strategies which do alike (G) borrow from each other, and a block of columns matters as far as it was seen to
-matter (v). The
-posterior is Gaussian in closed form (Bishop, Pattern Recognition and Machine Learning, 3.3). G and v follow the evidence
-by steps of
-expectation-maximisation from a stated start, which counts as much as ``START_COUNTS`` columns (Dempster, Laird, Rubin,
-1977; MacKay,
-"Bayesian Interpolation", 1992): nothing has to be tuned to a domain.
+so that strategies which do alike (G) borrow from each other, and a block of columns matters as far as it was seen to matter (v).
+The posterior is Gaussian in closed form (Bishop, Pattern Recognition and Machine Learning, 3.3). G and v follow the evidence by
+steps of expectation-maximisation from a stated start, which counts as much as ``START_COUNTS`` columns (Dempster, Laird, Rubin,
+1977; MacKay, "Bayesian Interpolation", 1992): nothing has to be tuned to a domain.
 """
 
 from collections.abc import Sequence
@@ -129,8 +126,14 @@ def improved(prior: Prior, start: Prior, blocks: Sequence[slice], sums: Sums, fo
 
 def noise_of(sums: Sums, found: Posterior, assumed: float = NOISE) -> float:
     """The mean squared residual, with an assumed one that counts as ``NOISE_COUNTS`` rows."""
-    squares = 0.0
-    for k, weights in enumerate(found.mean):
-        squares += float(sums.reward_square[k] - 2.0 * weights @ sums.product[k] + weights @ sums.square[k] @ weights)
     total = float(sums.count.sum())
-    return max((max(squares, 0.0) + assumed * NOISE_COUNTS) / (total + NOISE_COUNTS), _LEAST_NOISE)
+    return max((squares_left(sums, found) + assumed * NOISE_COUNTS) / (total + NOISE_COUNTS), _LEAST_NOISE)
+
+
+def squares_left(sums: Sums, found: Posterior) -> float:
+    """The sum of the squared residuals of all rows."""
+    squares = sum(
+        float(sums.reward_square[k] - 2.0 * weights @ sums.product[k] + weights @ sums.square[k] @ weights)
+        for k, weights in enumerate(found.mean)
+    )
+    return max(squares, 0.0)

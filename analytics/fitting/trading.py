@@ -1,23 +1,19 @@
 """What quality is traded at: the cheapest trade whose lower bound keeps the floor, found from the log.
 
-In: rows with the propensity each was chosen with, the floor as a share of the best strategy's quality. Out: a ``Trade``.
-Keeps nothing. Fails
-with nothing; without rows it is the pessimist's: nearly everything to the keeper. Pure.
+In: rows with the propensity each was chosen with, the floor as a share of the best strategy's quality. Out: a ``Trade``. Keeps
+nothing. Fails with nothing; without rows it is the pessimist's: nearly everything to the keeper. Pure.
 
 How it works.
 
-1. Heads are fitted without each of ``FOLDS`` parts of the log and asked about that part, so that no belief has seen its
-own outcome.
-2. Of each request every strategy's quality is estimated doubly robustly: belief + (reward - belief) / propensity for the
-chosen one (Dudik,
-   Langford, Li, "Doubly Robust Policy Evaluation and Learning", 2011), the weight at most ``MOST_WEIGHT``: this finds an
-   exchange rate, it
-   promotes nothing. Where every strategy's outcome is known the estimate is the outcome itself.
-3. Every exchange rate of a geometric row is tried: D = quality of the policy less the floor's share of the best
-strategy's, request by
-   request. Its lower bound is mean(D) - ``Z`` standard errors, shrunk towards ``PESSIMISM`` as if ``DOUBT`` requests had
-   shown that. Where it
-   is negative, the share ``hold`` of the best strategy that makes up for it is added. The cheapest trade wins.
+1. Heads are fitted without each of ``FOLDS`` parts of the log and asked about that part, so that no belief has seen its own
+   outcome.
+2. Of each request every strategy's quality is estimated doubly robustly: belief + (reward - belief) / propensity for the chosen
+   one (Dudik, Langford, Li, "Doubly Robust Policy Evaluation and Learning", 2011), the weight at most ``MOST_WEIGHT``: this finds
+   an exchange rate, it promotes nothing. Where every strategy's outcome is known the estimate is the outcome itself.
+3. Every exchange rate of a geometric row is tried: D = quality of the policy less the floor's share of the best strategy's,
+   request by request. Its lower bound is mean(D) - ``Z`` standard errors, shrunk towards ``PESSIMISM`` as if ``DOUBT`` requests
+   had shown that. Where it is negative, the share ``hold`` of the best strategy that makes up for it is added. The cheapest trade
+   wins.
 """
 
 import math
@@ -44,8 +40,8 @@ DECADES: Final = 4.0
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Requests with what is estimated of them, each (n, strategies): ``quality`` doubly robust; ``beliefs`` without their
-    own outcome.
+    """Requests with what is estimated of them, each (n, strategies): ``quality`` doubly robust; ``beliefs`` without their own
+    outcome.
     """
 
     quality: Floats
@@ -73,6 +69,12 @@ def judged(start: Start, rows: Rows, propensity: Floats, request: npt.NDArray[np
     weight = np.minimum(1.0 / propensity, MOST_WEIGHT)
     robust[request, rows.strategy] += weight * (rows.reward - quality[request, rows.strategy])
     return Judged(robust, Beliefs(quality, sd, cost))
+
+
+def judged_log(experience: Experience, propensity: Floats) -> Judged:
+    """The same where each row of an experience is a request of its own, chosen with its propensity, shape (n,)."""
+    every = np.arange(len(experience.rows))
+    return judged(experience.start, experience.rows, propensity, every, experience.most_weights)
 
 
 def find_trade(known: Judged, *, floor: float, exploration: float, z: float = Z) -> Trade:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.deciding.heads import Beliefs
-from agents.deciding.spreading import Trade, best_of, choose_index, spread
+from agents.deciding.policy import choose_index
+from agents.deciding.spreading import Trade, best_of, spread
 
 NUMBERS = st.floats(-1.0, 2.0, allow_nan=False)
 
@@ -64,8 +65,8 @@ def test_a_pinned_choice_is_never_overruled():
 
 
 def test_nothing_with_probability_zero_is_chosen():
-    assert choose_index(np.array([0.0, 1.0, 0.0]), 0.0) == 1
-    assert choose_index(np.array([0.5, 0.5 - 1e-12, 0.0]), 1.0 - 1e-16) == 1
+    assert choose_index([0.0, 1.0, 0.0], 0.0) == 1
+    assert choose_index([0.5, 0.5 - 1e-12, 0.0], 1.0 - 1e-16) == 1
 
 
 def test_nothing_eligible_is_an_error():
