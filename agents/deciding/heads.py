@@ -32,7 +32,7 @@ class Beliefs:
 
 @dataclass(frozen=True, eq=False)
 class Heads:
-    """``base``: (strategies,); ``weights``: (strategies, lens.size); ``variance``: (strategies, kinds); ``cost``: (strategies, 3)."""
+    """By strategy: ``base`` (K,), ``weights`` (K, lens.size), ``variance`` (K, kinds), ``cost`` (K, 3)."""
 
     strategies: tuple[str, ...]
     lens: Lens
