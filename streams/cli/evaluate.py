@@ -1,8 +1,7 @@
 """``penstock evaluate``: what the learner and the policy that serve reach on a file of outcomes.
 
-In: files of outcomes, a mode. Out: a table, the figures as JSON, plots. Keeps the features of the prompts under the var
-folder, by a hash
-of the text and the encoder. Status 2 where a file or an option is wrong.
+In: files of outcomes, a mode. Out: a table, the figures as JSON, plots. Keeps the features of the prompts under the var folder, by
+a hash of the texts and the encoder. Status 2 where a file or an option is wrong.
 """
 
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streams.cli.printing import USAGE, Failure, note, say, show_table
+from streams.cli.printing import ON_THE_SCREEN, USAGE, Failure, note, say, show_table, write
 from streams.cli.surroundings import surroundings
+from streams.cli.vectors import kept
 
 if TYPE_CHECKING:
     from analytics.evaluating.outcome_file import Outcomes
@@ -72,13 +72,36 @@ def evaluate(
             "There is nothing to evaluate.", remedy="Give --outcomes FILE or --content-types FILE.", status=USAGE
         )
     from analytics.evaluating.measuring import Asked, measure
-    from analytics.evaluating.outcome_file import BadOutcomes, read_outcomes
 
     if mode not in MODES:
         raise Failure(f"There is no mode {mode!r}.", remedy=f"It is one of {', '.join(MODES)}.", status=USAGE)
     if mode == "shift" and train is None:
         raise Failure("Mode shift needs --train: where to learn before the stream.", status=USAGE)
     deployment = surroundings(ctx).deployment()
+    read, learned = _read(outcomes, train, limit)
+    asked = Asked(
+        mode=mode,
+        floor=quality_target,
+        cost_weight=cost_weight if cost_weight is not None or mode not in ("online", "ope") else _COST_WEIGHT,
+        exploration=exploration,
+        seeds=seeds,
+        trained_share=_TRAINED,
+    )
+    told, pictures = measure(asked, _task(deployment, read), _task(deployment, learned) if learned else None)
+    if json != ON_THE_SCREEN:
+        _show(told)
+    if json is not None:
+        write(json, _as_json({"outcomes": outcomes.name, "train": train.name if train else None, **told}))
+    if plot is not None:
+        plot.mkdir(parents=True, exist_ok=True)
+        for name, picture in pictures.items():
+            write(plot / name, picture)
+        note(f"Plots: {', '.join(sorted(pictures))} in {plot}")
+
+
+def _read(outcomes: Path, train: Path | None, limit: int | None) -> "tuple[Outcomes, Outcomes | None]":
+    from analytics.evaluating.outcome_file import BadOutcomes, read_outcomes
+
     try:
         read = read_outcomes(outcomes, limit=limit)
         learned = read_outcomes(train, limit=limit) if train else None
@@ -90,23 +113,7 @@ def evaluate(
             remedy="Both must have the same.",
             status=USAGE,
         )
-    asked = Asked(
-        mode=mode,
-        floor=quality_target,
-        cost_weight=cost_weight if cost_weight is not None or mode not in ("online", "ope") else _COST_WEIGHT,
-        exploration=exploration,
-        seeds=seeds,
-        trained_share=_TRAINED,
-    )
-    told, pictures = measure(asked, _task(deployment, read), _task(deployment, learned) if learned else None)
-    _show(told, printed=json != Path("-"))
-    if json is not None:
-        _write_json(json, {"outcomes": outcomes.name, "train": train.name if train else None, **told})
-    if plot is not None:
-        plot.mkdir(parents=True, exist_ok=True)
-        for name, picture in pictures.items():
-            (plot / name).write_text(picture, encoding="utf-8")
-        note(f"Plots: {', '.join(sorted(pictures))} in {plot}")
+    return read, learned
 
 
 def _task(deployment: "Deployment", read: "Outcomes") -> "Task":
@@ -117,8 +124,6 @@ def _task(deployment: "Deployment", read: "Outcomes") -> "Task":
 
 def features_of(deployment: "Deployment", prompts: tuple[str, ...]) -> Any:
     """The feature vectors of texts, shape (n, features), from the cache where it has them all."""
-    import hashlib
-
     import numpy as np
 
     from agents.deciding.complexity import complexity_of
@@ -131,34 +136,24 @@ def features_of(deployment: "Deployment", prompts: tuple[str, ...]) -> Any:
     encoder = StaticEncoder(deployment.models_folder)
     weights = parse_weights(WEIGHTS.read_text(encoding="utf-8")).get(encoder.name)
     types = ContentTypes.build(parse_examples(EXAMPLES.read_text(encoding="utf-8")), encoder.encode, weights)
-    state = hashlib.sha256(f"{encoder.name} {encoder.version} {FEATURE_SET} {types.version}".encode())
-    for text in prompts:
-        state.update(len(text).to_bytes(8, "big") + text.encode("utf-8", "surrogatepass"))
-    place = deployment.var / "cache" / "evaluate" / f"{state.hexdigest()[:32]}.npy"
-    if place.is_file():
-        return np.load(place, allow_pickle=False)
-    note(f"Reading {len(prompts):,} prompts (once; kept in {place.parent}) ...")
-    found = np.stack(
-        [
-            feature_vector(
-                text,
-                vector,
-                complexity=complexity_of(text).level,
-                type_scores=types.classify(text, vector).scores,
-            )
-            for text, vector in zip(prompts, encoder.encode(prompts), strict=True)
-        ]
-    )
-    place.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = place.with_suffix(".part.npy")
-    np.save(unfinished, found)
-    unfinished.replace(place)
-    return found
+
+    def read() -> Any:
+        return np.stack(
+            [
+                feature_vector(
+                    text,
+                    vector,
+                    complexity=complexity_of(text).level,
+                    type_scores=types.classify(text, vector).scores,
+                )
+                for text, vector in zip(prompts, encoder.encode(prompts), strict=True)
+            ]
+        )
+
+    return kept(deployment, (encoder.name, encoder.version, f"features {FEATURE_SET}", types.version), prompts, read)
 
 
-def _show(told: dict[str, Any], *, printed: bool) -> None:
-    if not printed:
-        return
+def _show(told: dict[str, Any]) -> None:
     rows = [
         [name, f"{value:.4f}", f"{told['sd'][name]:.4f}"]
         for name, value in told.items()
@@ -174,14 +169,7 @@ def _show(told: dict[str, Any], *, printed: bool) -> None:
     say(f"{told['prompts']:,} prompts, {told['strategies']} strategies, {told['seeds']} seeds, {told['seconds']:.0f} s")
 
 
-def _write_json(place: Path, told: dict[str, Any]) -> None:
-    import json as codec
+def _as_json(told: dict[str, Any]) -> str:
+    import json
 
-    text = codec.dumps(told, indent=2, allow_nan=False)
-    if place == Path("-"):
-        say(text)
-        return
-    try:
-        place.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise Failure(f"{place} cannot be written: {error}.", status=USAGE) from error
+    return json.dumps(told, indent=2, allow_nan=False)

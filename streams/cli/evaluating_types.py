@@ -4,12 +4,12 @@ In: files, the prepared encoders, the examples and weights of the content types.
 the var folder, by encoder and texts, so that a second run is quick. Fails with status 2 where a file is not what it should be.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streams.cli.printing import USAGE, Failure, note, say, show_table
+from streams.cli.printing import ON_THE_SCREEN, USAGE, Failure, note, say, show_table, write
+from streams.cli.vectors import kept
 
 if TYPE_CHECKING:
     from agents.encoding.encoder import Encoder
@@ -53,53 +53,32 @@ def _content_types(
 
     tested, taught = read_utterances(file), None if train is None else read_utterances(train)
     examples = parse_examples(EXAMPLES.read_text(encoding="utf-8"))
-    kept = deployment.var / "evaluating"
     both = (OnnxEncoder(deployment.models_folder), StaticEncoder(deployment.models_folder))
-    encodings = [Encoding(encoder.name, _Remembered(encoder, kept).encode) for encoder in both]
+    encodings = [Encoding(encoder.name, _Remembered(encoder, deployment).encode) for encoder in both]
     if weights_file is not None:
-        _write(weights_file, written([learned(encoding, tested, examples) for encoding in encodings]))
+        write(weights_file, written([learned(encoding, tested, examples) for encoding in encodings]))
         note(f"{weights_file} is written.")
     shipped = parse_weights(WEIGHTS.read_text(encoding="utf-8"))
     report = measure(tested, examples, encodings, train=taught, shipped=shipped, seeds=seeds)
     if json_file is not None:
         import msgspec
 
-        _write(json_file, msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
-    _show(report)
+        write(json_file, msgspec.json.format(msgspec.json.encode(report)).decode())
+    if json_file != ON_THE_SCREEN:
+        _show(report)
 
 
 class _Remembered:
-    """An encoder whose vectors of a file are kept in a folder: by its version and the texts."""
+    """An encoder that reads a file of texts once."""
 
-    def __init__(self, encoder: "Encoder", folder: Path) -> None:
+    def __init__(self, encoder: "Encoder", deployment: "Deployment") -> None:
         self._encoder = encoder
-        self._folder = folder
+        self._deployment = deployment
 
     def encode(self, texts: Sequence[str]) -> Any:
-        """As the encoder's; a file that cannot be read is made again."""
-        import msgspec
-        import numpy as np
-
-        told = msgspec.json.encode([self._encoder.name, self._encoder.version, list(texts)])
-        path = self._folder / f"{self._encoder.name}-{hashlib.sha256(told).hexdigest()[:24]}.npy"
-        try:
-            found = np.load(path, allow_pickle=False)
-            if found.shape == (len(texts), self._encoder.dimensions):
-                return found
-        except (OSError, ValueError):
-            pass  # none yet, or torn by a run that was stopped
-        note(f"{self._encoder.name} reads {len(texts)} texts ...")
-        found = self._encoder.encode(texts)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        np.save(path, found)
-        return found
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise Failure(f"{path} cannot be written: {error}.", remedy="Name a file in a folder that is there.") from error
+        """As the encoder's."""
+        of = (self._encoder.name, self._encoder.version)
+        return kept(self._deployment, of, texts, lambda: self._encoder.encode(texts))
 
 
 def _show(report: "Report") -> None:

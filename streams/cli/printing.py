@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -17,6 +18,8 @@ FAILED = 1
 USAGE = 2
 TIMED_OUT = 3
 INTERRUPTED = 130
+
+ON_THE_SCREEN = Path("-")
 
 _NAMES_SHOWN = 3
 
@@ -39,6 +42,21 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """Print a line about the work: progress, warnings, errors."""
     typer.echo(text, err=True)
+
+
+def write(place: Path, text: str) -> None:
+    """Write a result into a file, or print it where the place is ``-``; ``Failure`` where it cannot be written."""
+    if place == ON_THE_SCREEN:
+        say(text)
+        return
+    try:
+        place.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise Failure(
+            f"{place} cannot be written: {error.strerror}.",
+            remedy="Name a file in a folder that is there and that you may write to.",
+            status=USAGE,
+        ) from error
 
 
 def say_json(value: Any) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.moments import moment_us
-from streams.cli.printing import FAILED, USAGE, Failure, as_json, say, show_table
+from streams.cli.printing import FAILED, ON_THE_SCREEN, USAGE, Failure, as_json, say, show_table, write
 from streams.cli.surroundings import surroundings
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def whatif(
     ] = 0.0,
     limit: Annotated[int, typer.Option(min=4, help="At most so many requests, the newest.")] = _MOST,
     json: Annotated[
-        str | None, typer.Option("--json", metavar="OUT", help="Write the report as JSON; - prints it.")
+        Path | None, typer.Option("--json", metavar="OUT", help="Write the report as JSON; - prints it.")
     ] = None,
     page: Annotated[Path | None, typer.Option(help="Write the report as a page of HTML with plots.")] = None,
 ) -> None:
@@ -76,12 +76,10 @@ def whatif(
     if page is not None:
         from analytics.offpolicy.page import page as drawn
 
-        _write(page, drawn(found, about))
-    if json == "-":
-        say(as_json(as_values(found, about)))
-    else:
-        if json is not None:
-            _write(Path(json), as_json(as_values(found, about)) + "\n")
+        write(page, drawn(found, about))
+    if json is not None:
+        write(json, as_json(as_values(found, about)))
+    if json != ON_THE_SCREEN:
         _show(found, about)
     if found.verdict.answer != "promote":
         raise typer.Exit(FAILED)
@@ -140,13 +138,6 @@ def _in_force(deployment: "Deployment", catalogue: "Catalogue", past: "Past") ->
         priority = "balanced" if loaded is None else loaded.node.preferences.priority
         found[name] = InForce(settings.quality_floor, settings.exploration, priority)
     return found
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise Failure(f"{path} cannot be written: {error.strerror}.", remedy="Name another file.") from error
 
 
 def _show(found: "Impact", about: "About") -> None:
