@@ -239,15 +239,7 @@ def so_far(
     log.begin(starts)
     deadline_s = clock_s() + within_s
     while left:
-        for message in log.poll(WAIT_S):
-            end = left.get((message.topic, message.partition))
-            if end is None:
-                continue
-            if message.offset < end:
-                yield message
-            if message.offset >= end - 1:
-                del left[message.topic, message.partition]
-        drop_read(log, left)
+        yield from _next(log, left)
         if left and clock_s() > deadline_s:
             raise TimeoutError(f"The topics were not read to their end within {within_s:g} s.")
 
@@ -268,16 +260,8 @@ def between(
     log.begin({spot: starts[spot] for spot in left})
     last_s = clock_s()
     while left:
-        messages = log.poll(WAIT_S)
-        for message in messages:
-            stop = left.get((message.topic, message.partition))
-            if stop is None:
-                continue
-            if message.offset < stop:
-                yield message
-            if message.offset >= stop - 1:
-                del left[message.topic, message.partition]
-        drop_read(log, left)
+        messages = _next(log, left)
+        yield from messages
         if messages:
             last_s = clock_s()
         elif clock_s() - last_s > stalled_after_s:
@@ -297,6 +281,21 @@ def at_places(log: Log, places: Iterable[tuple[str, int, int]]) -> Iterator[Mess
         for offset in offsets:
             if first <= offset < end:
                 yield from (m for m in between(log, {spot: offset}, {spot: offset + 1}) if m.offset == offset)
+
+
+def _next(log: Log, left: dict[Spot, int]) -> list[Message]:
+    """What one poll gives that is before its partition's stop; a partition that was read to there is taken out of ``left``."""
+    wanted = []
+    for message in log.poll(WAIT_S):
+        stop = left.get((message.topic, message.partition))
+        if stop is None:
+            continue
+        if message.offset < stop:
+            wanted.append(message)
+        if message.offset >= stop - 1:
+            del left[message.topic, message.partition]
+    drop_read(log, left)
+    return wanted
 
 
 def _range(

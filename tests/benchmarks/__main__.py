@@ -20,7 +20,7 @@ from streams.deployment import ROOT
 from tests.benchmarks.table import Row, drawn, write
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "pipeline": ("latency", "throughput", "memory_mib", "cpu_ms_per_request", "torch_imported"),
+    "pipeline": ("latency", "throughput", "memory_mib", "cpu_ms_per_request", "log_kib", "torch_imported"),
     "pure": ("decision_ms", "decision_onnx_ms", "codec"),
     "scaling": ("scale_out", "in_flight"),
     "analytics": ("ingest", "views_ms", "feedback_to_profile_s"),

@@ -1,6 +1,7 @@
 """Latency, throughput, memory and CPU of the loop, beside the same two hops by others, on one broker in one run.
 
-In: a folder. Out: rows ``latency_*``, ``throughput*``, ``memory_mib_*``, ``cpu_ms_*``. Keeps nothing. Fails as its parts do.
+In: a folder. Out: rows ``latency_*``, ``throughput*``, ``memory_mib_*``, ``cpu_ms_*``, ``log_kib_*``. Keeps nothing. Fails as its
+parts do.
 
 Latency is from publishing a request to reading its response, at 100 requests a second, over two stages (router, generator);
 evaluator and analytics run as well. Throughput is a fixed number of requests, 256 under way at a time, until evaluator and
@@ -18,6 +19,7 @@ from statistics import quantiles
 from infra.broker import RunningBroker
 from streams.deployment import Deployment
 from tests.benchmarks.load import Load
+from tests.benchmarks.log_size import log_bytes
 from tests.benchmarks.peers import Kind, two_hops
 from tests.benchmarks.running import (
     broker,
@@ -65,6 +67,7 @@ def rows(folder: Path, *, quick: bool = False) -> list[Row]:
         beside("throughput", rate, "1/s", faust["rate"], reach=0.2, higher_is_better=True),
         beside("throughput_searching", ours["rate_searching"], "1/s", faust["rate"], higher_is_better=True),
         *(alone(f"memory_mib_{role}", ours[f"mib_{role}"], "MiB", reach=most) for role, most in MEMORY_REACH.items()),
+        alone("log_kib_per_request", ours["log_kib"], "KiB"),
         alone("torch_imported", ours["torch"], "processes", reach=0),
         *(
             alone(f"cpu_ms_per_request_{name.removeprefix('cpu_')}", figure, "ms")
@@ -104,9 +107,11 @@ def _ours(deployment: Deployment, running: RunningBroker, folder: Path, *, secon
             _settle(pids)
             figures |= _latency(load, "plain", seconds, run="s")
             _settle(pids)
+            logged = log_bytes(deployment)
             before = _cpu(using)
             figures["rate"] = _sustained(load, pids, "plain", count, run="f")
             figures |= {f"cpu_{name}": ms for name, ms in _cpu_ms(using, before, count).items()}
+            figures["log_kib"] = (log_bytes(deployment) - logged) / 1_024 / count
             figures["rate_searching"] = _sustained(load, pids, "documented", count // 3, run="d")
         figures |= {f"mib_{role}": memory_mib(pid) for role, pid in pids.items()}
         figures["torch"] = sum(has_mapped(pid, "libtorch") for pid in pids.values())
