@@ -1,7 +1,7 @@
 """Topic ``routing``: the plan for a request, and the request in it, so that nobody has to join."""
 
 from schemas.record import Part, Record
-from schemas.request_received import RequestReceived
+from schemas.request_received import RequestReceived, Sensitivity
 
 
 class Step(Part, frozen=True, kw_only=True):
@@ -106,6 +106,10 @@ class Plan(Part, frozen=True, kw_only=True):
     """The floor in force as an absolute reward, in [0, 1]."""
     floor_met: bool
     """False where no eligible strategy was known to meet the floor, and the best one answers."""
+    sensitivity_in_force: Sensitivity | None = None
+    """The level that limited the eligible: the stated one, or personal where such data was found; null in older plans."""
+    personal: tuple[str, ...] = ()
+    """The kinds of personal data that were found in the text, and never the text; empty where none was, or none was looked for."""
     cost_ceiling_usd: float
     """Most that the conversation may cost, in US dollars."""
     fallback: bool = True

@@ -72,6 +72,7 @@ class StatedSettings(Stated):
     deadline_ms: Annotated[StrictInt, Field(ge=1, le=3_600_000)] | None = Field(
         default=None, description="whole milliseconds from 1 to 3600000"
     )
+    detect_personal_data: StrictBool | None = Field(default=None, description="true or false")
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Settings:
     exploration: float = 0.05
     fallback_to_simple: bool = True
     deadline_ms: int = 30_000
+    detect_personal_data: bool = True
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ The phases: check the request; find what kind it is; lay the settings' levels ov
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
@@ -26,6 +26,7 @@ from agents.deciding.eligibility import Limits, eligible
 from agents.deciding.governance import GovernanceFile
 from agents.deciding.held import Held
 from agents.deciding.in_force import InForce
+from agents.deciding.personal import personal_kinds
 from agents.deciding.prior import Band, Estimate, band_of, rule_pick
 from agents.deciding.reasoning import Circumstances, reasoning
 from agents.deciding.workflow import Workflow, prompt_variables
@@ -158,10 +159,11 @@ class Planner:
         def estimate(strategy: Strategy) -> Estimate:
             return believed[strategy.id]
 
+        personal = personal_kinds(texts_of(request)) if settings.detect_personal_data else ()
         limits = Limits(
             pins=in_force.pins,
             demanded=request.strategy,
-            sensitivity=request.sensitivity,
+            sensitivity="personal" if personal else request.sensitivity,
             overrides=held.overrides,
             graph_off_reason=profile.graph_off.get(kind.guess.content_type),
             cost_ceiling_usd=settings.cost_ceiling_usd,
@@ -173,7 +175,8 @@ class Planner:
             able, excluded = eligible(self.catalogue, replace(limits, time_left_ms=math.inf), estimate)
         if not able:
             reasons = "; ".join(dict.fromkeys(reason for _, reason in excluded))
-            raise Rejected(f"No strategy may answer: {reasons}.", code=Code.NO_ELIGIBLE_STRATEGY)
+            found = f" The text holds {' and '.join(personal)}." if personal else ""
+            raise Rejected(f"No strategy may answer: {reasons}.{found}", code=Code.NO_ELIGIBLE_STRATEGY)
         estimates = {strategy.id: estimate(strategy) for strategy in able}
         incumbent = self._incumbent(in_force, able, kind)
         decision = self._decide(workflow, request, estimates, incumbent, in_force)
@@ -214,6 +217,8 @@ class Planner:
             overrides=held.overrides.active,
             quality_floor=decision.floor,
             floor_met=decision.floor_met,
+            sensitivity_in_force=limits.sensitivity,
+            personal=personal,
             cost_ceiling_usd=settings.cost_ceiling_usd,
             fallback=len(steps) > 1,
             asked_at_us=asked_us,
@@ -231,6 +236,7 @@ class Planner:
                     learning_off=not in_force.learning,
                     pinned=pinned,
                     overrides=held.overrides.active,
+                    personal=personal,
                     floor=decision.floor,
                     floor_met=decision.floor_met,
                     incumbent=incumbent,
@@ -309,6 +315,16 @@ def _first_too_long(request: RequestReceived) -> str | None:
         for part, text in (("a document_id", d.document_id), ("a title", d.title))
     )
     return next((part for part, text in (*ids, *documents) if len(text) > MAX_ID_CHARACTERS), None)
+
+
+def texts_of(request: RequestReceived) -> Iterator[str]:
+    """All text of a request that may reach a model."""
+    yield request.message
+    yield from (turn.text for turn in request.history)
+    yield from request.variables.values()
+    for document in request.documents:
+        yield document.title
+        yield document.text
 
 
 def features(request: RequestReceived, kind: Kind, vector: Vector) -> tuple[float, ...]:

@@ -26,6 +26,7 @@ class Circumstances:
     floor: float
     floor_met: bool
     incumbent: str | None
+    personal: tuple[str, ...] = ()
 
 
 def reasoning(chosen: Candidate, candidates: Sequence[Candidate], about: Circumstances) -> str:
@@ -89,6 +90,8 @@ def _bounds(about: Circumstances) -> str:
         said += f"; the workflow or the caller stated {', '.join(about.pinned)}"
     if about.overrides:
         said += f"; overrides in force: {', '.join(about.overrides)}"
+    if about.personal:
+        said += f"; its text holds {' and '.join(about.personal)}, so only models that may see personal data may answer"
     return said
 
 

@@ -312,3 +312,40 @@ def test_the_hash_of_the_configuration_changes_with_settings_and_overrides():
     plain = hash_of(held())
     assert plain == hash_of(held())
     assert len({plain, hash_of(held(("max_chunk_size", "9"))), hash_of(held(), settings={"exploration": 0.5})}) == 3
+
+
+def test_a_text_that_shows_personal_data_goes_to_no_model_that_may_not_see_it():
+    of = catalogue(strategy("simple"), strategy("premium"), premium=hosted("premium", sees="internal"))
+    asked = request(message="Write to some.body@example.org: why?", sensitivity="public")
+    plan = planner(of=of).plan(asked, VECTOR, Held(), NOW_US).plan
+    assert (plan.sensitivity_in_force, plan.personal) == ("personal", ("an e-mail address",))
+    assert [candidate.strategy for candidate in plan.candidates] == ["simple-semantic"]
+    assert plan.exclusions[0].reason == "premium-model runs hosted and may not see personal data"
+    assert "some.body" not in plan.reasoning
+    assert "an e-mail address" in plan.reasoning
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        {"history": (Turn(role="user", text="I am some.body@example.org"),)},
+        {"documents": (GivenDocument(document_id="d", text="From some.body@example.org"),)},
+        {"variables": {"who": "some.body@example.org"}},
+    ],
+)
+def test_it_is_looked_for_in_all_text_that_reaches_a_model(hidden):
+    assert planner().plan(request(**hidden), VECTOR, Held(), NOW_US).plan.sensitivity_in_force == "personal"
+
+
+def test_nothing_is_looked_for_where_the_settings_say_so():
+    of = workflow(settings={"detect_personal_data": False})
+    plan = planner(of).plan(request(message="Write to some.body@example.org"), VECTOR, Held(), NOW_US).plan
+    assert (plan.sensitivity_in_force, plan.personal) == ("internal", ())
+
+
+def test_a_refusal_says_which_kind_of_data_was_found():
+    of = catalogue(strategy("premium"), premium=hosted("premium", sees="internal"))
+    asked = request(message="Write to some.body@example.org")
+    code, said = code_of(lambda: planner(of=of).plan(asked, VECTOR, Held(), NOW_US))
+    assert code is Code.NO_ELIGIBLE_STRATEGY
+    assert "holds an e-mail address" in said

@@ -55,6 +55,15 @@ def test_a_learned_choice_says_quality_price_evidence_and_whom_it_is_compared_wi
     )
 
 
+def test_found_personal_data_is_named_by_its_kind():
+    said = reasoning(SIMPLE, BOTH, replace(ABOUT, personal=("an e-mail address", "a telephone number")))
+    assert (
+        "its text holds an e-mail address and a telephone number, so only models that may see personal data may answer"
+        in said
+    )
+    assert is_one_sentence(said)
+
+
 def test_a_challenger_is_compared_with_the_incumbent():
     said = reasoning(PREMIUM, (*BOTH, candidate("balanced-semantic", quality=0.99)), ABOUT)
     assert "against 0.86 for $0.01 from simple-semantic" in said
