@@ -8,7 +8,7 @@ The value of a request is quality - w cost / u - v latency: u is what the direct
 to cost over all these requests (of those chosen ``KNOWN_ENOUGH`` times), so that w is what its price is worth in quality.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -78,15 +78,7 @@ def valued(log: Logged, worth: Worth) -> Logged:
         - price * log.outcomes[COST]
         - worth.quality_per_second * log.outcomes[LATENCY] / _SECOND_MS
     )
-    return Logged(
-        log.strategies,
-        log.features,
-        log.eligible,
-        log.probabilities,
-        log.chosen,
-        {**log.outcomes, VALUE: value},
-        log.kinds,
-    )
+    return replace(log, outcomes={**log.outcomes, VALUE: value})
 
 
 def impact(log: Logged, policy: Floats, floors: Floats, worth: Worth) -> Impact:

@@ -8,7 +8,7 @@ out and counted. The outcome belongs to the strategy that was chosen, whichever 
 the stored vector (where the feature set is not the newest one's, nothing), complexity, and the content types.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,14 +70,15 @@ def read_past(connection: duckdb.DuckDBPyConnection, *, since_us: int, workflow:
         )
         for row in rewarded
     )
-    strategies = tuple(dict.fromkeys(sorted({name for each in decided for name in each.probabilities})))
+    strategies = tuple(sorted({name for each in decided for name in each.probabilities}))
     place = {name: number for number, name in enumerate(strategies)}
     kinds = np.array([each.content_type for each in decided])
+    probabilities = as_matrix([each.probabilities for each in decided], strategies, absent=-1.0)
     log = Logged(
         strategies=strategies,
         features=_features(rewarded, kinds),
-        eligible=_matrix(decided, place) >= 0,
-        probabilities=np.maximum(_matrix(decided, place), 0.0),
+        eligible=probabilities >= 0,
+        probabilities=np.maximum(probabilities, 0.0),
         chosen=np.array([place.get(row[7], -1) for row in rewarded]),
         outcomes={
             QUALITY: np.array([row[12] for row in rewarded], dtype=np.float64),
@@ -112,21 +113,14 @@ def _event(scope: str, version: int, beliefs: Any, incumbents: Any, graph_off: A
     )
 
 
-def as_matrix(distributions: Sequence[Any], strategies: tuple[str, ...]) -> Floats:
-    """(n, K): probabilities by name as rows; 0 for a strategy that a row does not have."""
-    found = np.zeros((len(distributions), len(strategies)))
+def as_matrix(
+    distributions: Sequence[Mapping[str, float]], strategies: tuple[str, ...], *, absent: float = 0.0
+) -> Floats:
+    """(n, K): probabilities by name as rows; ``absent`` for a strategy that a row does not have."""
+    found = np.full((len(distributions), len(strategies)), absent)
     place = {name: number for number, name in enumerate(strategies)}
     for row, distribution in enumerate(distributions):
         for name, probability in distribution.items():
-            found[row, place[name]] = probability
-    return found
-
-
-def _matrix(decided: Sequence[Decided], place: dict[str, int]) -> Floats:
-    """(n, K): the probabilities, -1 where a strategy was not eligible."""
-    found = np.full((len(decided), len(place)), -1.0)
-    for row, each in enumerate(decided):
-        for name, probability in each.probabilities.items():
             found[row, place[name]] = probability
     return found
 
