@@ -42,7 +42,16 @@ from agents.deciding.held import Held
 from agents.encoding.encoder import Encoder
 from agents.encoding.static import StaticEncoder
 from agents.loading.reading import load_catalogue, load_settings
-from schemas import ChunkGenerated, LearningResumed, OverrideSet, Record, RequestRouted, RollbackOrdered
+from schemas import (
+    ChunkGenerated,
+    ExperimentOrdered,
+    ExperimentStepped,
+    LearningResumed,
+    OverrideSet,
+    Record,
+    RequestRouted,
+    RollbackOrdered,
+)
 from streams import tracing
 from streams.delivery import LastWords
 from streams.deployment import ROOT, Deployment
@@ -327,7 +336,7 @@ def _followed_overrides(stage: Stage) -> Held:
         if isinstance(event, OverrideSet):
             known = held.set_override(event)
             stage.log.warning("override_set" if known else "override_unreadable", name=event.name, state=event.value)
-        elif not isinstance(event, RollbackOrdered | LearningResumed):
+        elif not isinstance(event, RollbackOrdered | LearningResumed | ExperimentOrdered | ExperimentStepped):
             stage.log.error("unexpected_event", event_type=type(event).__name__)
 
     stage.follow("controls", take)

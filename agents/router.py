@@ -1,9 +1,9 @@
 """The router: requests in, plans out.
 
-In: ``RequestReceived`` from ``requests``; every profile and every control from their compacted topics, read whole by each worker.
-Out: ``RequestRouted`` to ``routing``; a request that cannot be answered ends in ``ResponseFailed`` on ``responses``. Keeps
-only its copy of the profiles and overrides. A repeated request is planned again under the same event id; the generator knows
-it by that.
+In: ``RequestReceived`` from ``requests``; every profile and every control (overrides, experiments) from their compacted topics,
+read whole by each worker. Out: ``RequestRouted`` to ``routing``; a request that cannot be answered ends in ``ResponseFailed`` on
+``responses``. Keeps only its copy of the profiles, overrides and experiments. A repeated request is planned again under the same
+event id; the generator knows it by that.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,12 +14,14 @@ from agents.deciding.asked import asked_at_us
 from agents.deciding.content_types import ContentTypes, parse_examples, with_own_types
 from agents.deciding.content_weights import parse_weights
 from agents.deciding.governance import GovernanceFile
-from agents.deciding.held import Held
+from agents.deciding.held import Held, Profile
 from agents.deciding.planning import Planner, Vector
 from agents.deciding.workflow import Workflow
 from agents.encoding.encoder import Encoder
 from agents.loading.reading import load_catalogue, load_settings, load_workflows
 from schemas import (
+    ExperimentOrdered,
+    ExperimentStepped,
     LearningResumed,
     OverrideSet,
     ProfileUpdated,
@@ -31,7 +33,7 @@ from schemas import (
 from streams import tracing
 from streams.delivery import current_origin
 from streams.deployment import Deployment
-from streams.errors import Code, Rejected, Undeliverable
+from streams.errors import Code, Rejected, Undecodable, Undeliverable
 from streams.outbox import Outbox
 from streams.spans import Attributes
 from streams.stage import Stage
@@ -126,6 +128,18 @@ def build_planner(
     return planner, governance
 
 
+def _profile_in(event: ExperimentStepped, stage: Stage) -> Profile | None:
+    """The profile that an experiment tries; None where it has none, or one that cannot be read: then nobody gets it."""
+    if event.experiment.profile is None:
+        return None
+    try:
+        profile = stage.codec.decode(event.experiment.profile)
+    except Undecodable as error:
+        stage.log.warning("experiment_unreadable", experiment=event.experiment.name, error=error.what)
+        return None
+    return Profile.of(profile) if isinstance(profile, ProfileUpdated) else None
+
+
 def build_router(deployment: Deployment, encoder: Encoder, environ: Mapping[str, str]) -> Stage:
     """Put the router together: its stage, with the agent and the two compacted topics attached."""
     planner, governance = build_planner(deployment, encoder, environ)
@@ -144,6 +158,12 @@ def build_router(deployment: Deployment, encoder: Encoder, environ: Mapping[str,
         elif isinstance(event, OverrideSet):
             known = held.set_override(event)
             stage.log.warning("override_set" if known else "override_unreadable", name=event.name, state=event.value)
+        elif isinstance(event, ExperimentStepped):
+            if held.experiments.take(event, _profile_in(event, stage)):
+                name, state = event.experiment.name, event.state
+                stage.log.info("experiment_stepped", experiment=name, state=state, share=event.share)
+        elif isinstance(event, ExperimentOrdered):
+            held.experiments.end(event)
         elif not isinstance(event, RollbackOrdered | LearningResumed):
             stage.log.error("unexpected_event", event_type=type(event).__name__)
 

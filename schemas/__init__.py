@@ -9,6 +9,8 @@ disagree; what was released is kept in ``released/`` and a change must stay read
 
 from schemas.chunk_generated import ChunkGenerated
 from schemas.dead_lettered import DeadLettered
+from schemas.experiment_ordered import Experiment, ExperimentOrdered
+from schemas.experiment_stepped import ExperimentEvidence, ExperimentStepped
 from schemas.feedback_given import FeedbackGiven
 from schemas.generation_completed import GenerationCompleted, UsedPassage
 from schemas.generation_failed import GenerationFailed
@@ -56,6 +58,8 @@ EVENTS: dict[str, type[Record]] = {
         OverrideSet,
         RollbackOrdered,
         LearningResumed,
+        ExperimentOrdered,
+        ExperimentStepped,
         ResumeOrdered,
         SchemaPublished,
         DeadLettered,
@@ -71,6 +75,10 @@ __all__ = [
     "DeadLettered",
     "Evidence",
     "Exclusion",
+    "Experiment",
+    "ExperimentEvidence",
+    "ExperimentOrdered",
+    "ExperimentStepped",
     "FeedbackGiven",
     "GenerationCompleted",
     "GenerationFailed",

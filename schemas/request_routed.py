@@ -102,6 +102,12 @@ class Plan(Part, frozen=True, kw_only=True):
     """The parts that the system chose."""
     overrides: tuple[str, ...] = ()
     """Emergency overrides in force."""
+    experiment: str = ""
+    """Name of the experiment that the request is in; nothing where it is in none."""
+    branch: str = ""
+    """``new`` or ``old``: the version of the experiment that decided; the probabilities are those of this branch."""
+    branch_share: float = 0.0
+    """Probability with which a conversation gets the new version."""
     quality_floor: float
     """The floor in force as an absolute reward, in [0, 1]."""
     floor_met: bool

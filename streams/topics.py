@@ -11,6 +11,8 @@ from typing import Literal
 from schemas import (
     ChunkGenerated,
     DeadLettered,
+    ExperimentOrdered,
+    ExperimentStepped,
     FeedbackGiven,
     GenerationCompleted,
     GenerationFailed,
@@ -197,11 +199,11 @@ _DECLARED = (
     Topic(
         "controls",
         "subject",
-        (OverrideSet, RollbackOrdered, LearningResumed, ResumeOrdered),
-        ("operator",),
+        (OverrideSet, RollbackOrdered, LearningResumed, ResumeOrdered, ExperimentOrdered, ExperimentStepped),
+        ("operator", "analytics"),
         ("router", "generator", "evaluator", "analytics"),
         None,
-        "the operator's words",
+        "the operator's words, and the steps of experiments",
         compacted=True,
     ),
     Topic(

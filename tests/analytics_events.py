@@ -228,6 +228,8 @@ TOPIC_OF = {
     "RollbackOrdered": "controls",
     "ResumeOrdered": "controls",
     "LearningResumed": "controls",
+    "ExperimentOrdered": "controls",
+    "ExperimentStepped": "controls",
 }
 
 

@@ -1,4 +1,4 @@
-"""What a router worker holds: the newest profile of each scope, and the overrides in force.
+"""What a router worker holds: the newest profile of each scope, the overrides and the experiments in force.
 
 Comes in: events of ``profile-updates`` and ``controls``, in any order and repeatedly. Goes out: estimates and switches for a
 decision. Keeps one profile a scope; an older version than the one held is ignored and counted. Fails with nothing: an
@@ -8,6 +8,7 @@ override that cannot be read is reported by ``set_override`` returning False. Pu
 from dataclasses import dataclass, field, replace
 
 from agents.deciding.catalogue import Catalogue, Strategy
+from agents.deciding.experiment import Experiments
 from agents.deciding.governance import Overrides
 from agents.deciding.prior import Band, Estimate, prior_estimate, rule_incumbent
 from schemas import Belief, OverrideSet, ProfileUpdated
@@ -66,6 +67,7 @@ class Held:
 
     def __init__(self) -> None:
         self.overrides = Overrides()
+        self.experiments = Experiments()
         self.stale_total = 0
         self._profiles: dict[str, Profile] = {}
         self._empty: dict[str, Profile] = {}

@@ -23,6 +23,7 @@ from agents.deciding.catalogue import TIERS, Catalogue, Strategy
 from agents.deciding.complexity import Complexity, complexity_of
 from agents.deciding.content_types import ContentTypes, TypeGuess
 from agents.deciding.eligibility import Limits, eligible
+from agents.deciding.experiment import Trial
 from agents.deciding.governance import GovernanceFile
 from agents.deciding.held import Held
 from agents.deciding.in_force import InForce
@@ -87,7 +88,7 @@ class Planner:
         self._environment = environment
         self._content_types = {name: content_types(workflow) for name, workflow in workflows.items()}
         self._encoder = encoder
-        self._known: dict[str, InForce] = {}
+        self._known: dict[tuple[str, str, bool], InForce] = {}
 
     def check(self, request: RequestReceived) -> Workflow:
         """The request's workflow; ``Rejected`` with a code and a sentence where the request cannot be answered."""
@@ -137,9 +138,9 @@ class Planner:
         if wrong:
             raise Rejected(f"The request cannot be read: {wrong}.", code=Code.INVALID_REQUEST)
 
-    def kind_of(self, request: RequestReceived, vector: Vector) -> Kind:
+    def kind_of(self, request: RequestReceived, vector: Vector, workflow: str = "") -> Kind:
         """What kind of request it is, from its last turn (``vector``: that turn's embedding)."""
-        guess = self._content_types[request.workflow].classify(request.message, vector)
+        guess = self._content_types[workflow or request.workflow].classify(request.message, vector)
         return Kind(guess, complexity_of(request.message, len(request.history)))
 
     def plan(
@@ -148,9 +149,30 @@ class Planner:
         """Decide. ``now_us`` is the time in microseconds since 1970-01-01 UTC, and ``taken_in_us`` when the broker took the
         request, by the same clock.
         """
+        trial = held.experiments.trial(request, self.workflows)
+        if trial.other is not None:  # it counts only where both versions can answer
+            try:
+                self._plan(request, vector, held, trial.other, now_us, taken_in_us)
+                return self._plan(request, vector, held, trial, now_us, taken_in_us)
+            except Rejected:
+                trial = trial.without()
+        return self._plan(request, vector, held, trial, now_us, taken_in_us)
+
+    def _plan(
+        self,
+        request: RequestReceived,
+        vector: Vector,
+        held: Held,
+        trial: Trial,
+        now_us: int,
+        taken_in_us: int | None,
+    ) -> RequestRouted:
         workflow = self.check(request)
-        kind = self.kind_of(request, vector)
-        in_force = self._in_force(workflow, held)
+        if trial.workflow != workflow.name:
+            workflow = self.workflows[trial.workflow]
+            self._check_fields(request, workflow)
+        kind = self.kind_of(request, vector, workflow.name)
+        in_force = self._in_force(workflow, held, request.workflow, trial)
         settings, profile = in_force.effective.settings, in_force.profile
         asked_us = asked_at_us(request.occurred_at_us, taken_in_us, now_us)
         deadline_at_us = asked_us + (request.deadline_ms or settings.deadline_ms) * 1_000
@@ -177,6 +199,8 @@ class Planner:
             reasons = "; ".join(dict.fromkeys(reason for _, reason in excluded))
             found = f" The text holds {' and '.join(personal)}." if personal else ""
             raise Rejected(f"No strategy may answer: {reasons}.{found}", code=Code.NO_ELIGIBLE_STRATEGY)
+        trial, admitted = trial.admit(able, excluded)
+        able, excluded = admitted.able, admitted.excluded
         estimates = {strategy.id: estimate(strategy) for strategy in able}
         incumbent = self._incumbent(in_force, able, kind)
         decision = self._decide(workflow, request, estimates, incumbent, in_force)
@@ -195,7 +219,10 @@ class Planner:
             for name, e in estimates.items()
         )
         pinned = (*in_force.pinned_parts, *(("strategy",) if request.strategy else ()))
-        steps = (chosen, *self._alternatives(chosen, able, decision.probabilities, simple=settings.fallback_to_simple))
+        steps = (
+            chosen,
+            *self._alternatives(chosen, admitted.behind, decision.probabilities, simple=settings.fallback_to_simple),
+        )
         plan = Plan(
             steps=tuple(in_force.step(strategy) for strategy in steps),
             propensity=decision.probabilities[chosen.id],
@@ -215,6 +242,9 @@ class Planner:
             pinned=pinned,
             decided=in_force.decided_parts,
             overrides=held.overrides.active,
+            experiment=trial.name,
+            branch=trial.branch,
+            branch_share=trial.share,
             quality_floor=decision.floor,
             floor_met=decision.floor_met,
             sensitivity_in_force=limits.sensitivity,
@@ -237,6 +267,8 @@ class Planner:
                     pinned=pinned,
                     overrides=held.overrides.active,
                     personal=personal,
+                    experiment=trial.name,
+                    new_version=trial.new,
                     floor=decision.floor,
                     floor_met=decision.floor_met,
                     incumbent=incumbent,
@@ -250,11 +282,12 @@ class Planner:
             plan=plan,
         )
 
-    def _in_force(self, workflow: Workflow, held: Held) -> InForce:
-        profile = held.profile(scope_of(workflow.name))
-        found = self._known.get(workflow.name)
+    def _in_force(self, workflow: Workflow, held: Held, asked: str, trial: Trial) -> InForce:
+        profile = trial.profile or held.profile(scope_of(asked))
+        key = (workflow.name, asked, trial.profile is not None)
+        found = self._known.get(key)
         if found is None or found.held is not profile or found.overrides is not held.overrides:
-            found = self._known[workflow.name] = InForce(
+            found = self._known[key] = InForce(
                 workflow,
                 self.catalogue,
                 self._governance,
@@ -303,7 +336,9 @@ class Planner:
                 continue
             of_tier = [strategy for strategy in able if strategy.tier == tier]
             if of_tier:
-                found.append(max(of_tier, key=lambda s: (probabilities[s.id], s.retrieval == chosen.retrieval)))
+                found.append(
+                    max(of_tier, key=lambda s: (probabilities.get(s.id, 0.0), s.retrieval == chosen.retrieval))
+                )
         return tuple(found)
 
 

@@ -27,6 +27,8 @@ class Circumstances:
     floor_met: bool
     incumbent: str | None
     personal: tuple[str, ...] = ()
+    experiment: str = ""
+    new_version: bool = False
 
 
 def reasoning(chosen: Candidate, candidates: Sequence[Candidate], about: Circumstances) -> str:
@@ -86,6 +88,8 @@ def _rival(chosen: Candidate, candidates: Sequence[Candidate], about: Circumstan
 
 def _bounds(about: Circumstances) -> str:
     said = ""
+    if about.experiment:
+        said += f"; in the experiment {about.experiment} this conversation has the {'new' if about.new_version else 'old'} version"
     if about.pinned:
         said += f"; the workflow or the caller stated {', '.join(about.pinned)}"
     if about.overrides:

@@ -8,6 +8,8 @@ from functools import singledispatch
 from schemas import (
     ChunkGenerated,
     DeadLettered,
+    ExperimentOrdered,
+    ExperimentStepped,
     FeedbackGiven,
     GenerationCompleted,
     GenerationFailed,
@@ -136,6 +138,22 @@ def _(event: RollbackOrdered) -> str:
 @gist.register
 def _(event: LearningResumed) -> str:
     return f"{event.scope} learns again, by {event.ordered_by or 'nobody named'}"
+
+
+@gist.register
+def _(event: ExperimentOrdered) -> str:
+    what = (
+        f"ends, {event.keep} stays"
+        if event.experiment is None
+        else f"begins: {event.experiment.kind} {event.experiment.version}"
+    )
+    return f"{event.name} {what}, by {event.ordered_by or 'nobody named'}"
+
+
+@gist.register
+def _(event: ExperimentStepped) -> str:
+    stands = f"{event.experiment.name} {event.state} at {event.share:.0%}"
+    return f"{stands} after {event.conversations:,} conversations: {shortened(event.reason, _TEXT)}"
 
 
 @gist.register
