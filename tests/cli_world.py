@@ -144,7 +144,7 @@ class MemoryClient(Client):
         return None
 
     async def publish_raw(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
-        self._log.append(topic, key, value)
+        self._log.append(topic, key, value, headers=headers)
 
     async def answer_to(self, request: Any, *, within_s: float = 60.0) -> Any:
         await self.publish("requests", request)

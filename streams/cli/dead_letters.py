@@ -226,7 +226,7 @@ async def _send(around: Surroundings, role: str, chosen: dict[tuple[str, str], L
         async with around.open_client(around.deployment(), None) as client:
             for each, value in opened(log, around.codec(), role):
                 if each.place_of_role in chosen:
-                    await client.publish_raw(each.letter.topic, each.letter.key, value)
+                    await client.publish_raw(each.letter.topic, each.letter.key, value, each.headers)
                     sent.add(each, around.clock_us())
 
 

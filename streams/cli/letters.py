@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from schemas import DeadLettered
     from streams.codec import Codec
     from streams.following import Log, Message
+    from streams.tracing import Headers
 
 ALL = "all"
 
@@ -35,6 +36,8 @@ class Letter:
     size: int
     digest: str
     has_value: bool
+    headers: "Headers" = ()
+    """The trace in which it was given up on, so that what is sent again goes on in it."""
 
     @property
     def place(self) -> str:
@@ -146,6 +149,8 @@ def opened(log: "Log", codec: "Codec", role: str) -> "Iterator[tuple[Letter, byt
 def _letter(role: str, message: "Message", event: "DeadLettered") -> Letter:
     from msgspec.structs import replace
 
+    from streams.tracing import carried
+
     digest = blake2b(repr((event.topic, event.key)).encode() + b"\0" + (event.value or b""), digest_size=16)
     return Letter(
         role,
@@ -155,6 +160,7 @@ def _letter(role: str, message: "Message", event: "DeadLettered") -> Letter:
         len(event.value or b""),
         digest.hexdigest(),
         event.value is not None,
+        carried(message.headers),
     )
 
 

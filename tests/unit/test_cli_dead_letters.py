@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.cli_world import BAD, NOW_US, World, letter
+from streams.topics import key_of
+from tests.cli_world import BAD, CODEC, NOW_US, World, letter
 
 MANY = 300
 HOUR_US = 3_600_000_000
@@ -75,6 +76,16 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(world):
     assert "3 replayed" in world.penstock("dlq", "replay", "evaluator", "--all").stdout
 
 
+def test_what_is_sent_again_goes_on_in_the_trace_in_which_it_was_given_up_on(world):
+    traced = letter(name="1", key=b"c1", value=b"v1", stage="evaluator", topic="feedback")
+    trace = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    world.log.append(
+        "evaluator-dlq", key_of("evaluator-dlq", traced), CODEC.encode(traced), headers=(trace, ("x", b"1"))
+    )
+    world.penstock("dlq", "replay", "evaluator", "--all")
+    assert [m.headers for kept in world.log.kept["feedback"].values() for m in kept] == [(trace,)]
+
+
 def test_the_same_replay_again_sends_nothing_twice_unless_told_to(world):
     many(world)
     assert f"{MANY} replayed" in world.penstock("dlq", "replay", "evaluator", "--all").stdout
@@ -89,10 +100,10 @@ def test_a_replay_that_was_interrupted_goes_on_where_it_was(world):
     many(world, 10)
     append = world.log.append
 
-    def append_four(topic, key, value):
+    def append_four(topic, key, value, **more):
         if len(sent_to(world, "feedback")) == 4:
             raise KeyboardInterrupt
-        return append(topic, key, value)
+        return append(topic, key, value, **more)
 
     world.log.append = append_four
     assert world.penstock("dlq", "replay", "evaluator", "--all").exit_code == 130
