@@ -94,7 +94,7 @@ class Ownership:
         A worker that finishes, because partitions go or because it stops, begins nothing: the event waits, and nobody waits for it.
         """
         with self.nothing_begun():
-            while self._app.should_stop or not self.is_settled() or not self._app.is_settled():  # noqa: ASYNC110 - as below
+            while self._app.should_stop or not (self._app.is_settled() and self._app.holds_lease()):  # noqa: ASYNC110 - as below
                 await asyncio.sleep(_SETTLING_POLL_S)
         return self.is_ours_now()
 

@@ -16,23 +16,30 @@ process group, so Ctrl-C in the terminal reaches only us, and we stop the worker
 """
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from agents.loading.reading import load_catalogue
 from infra import processes, tether
 from streams import run_files
 from streams.deployment import Deployment
-from streams.errors import Code, PenstockError
 from streams.tethered import Process, Starter, TetheredProcess
 from streams.topics import STAGES
 from streams.watchdog import HUNG
+from streams.workers import (
+    FIRST_BACKOFF_S,
+    Happened,
+    Status,
+    What,
+    Worker,
+    WorkerDidNotStart,
+    environment_of,
+    worker_command,
+)
 
 MODELS = "models"
 ROLES = (MODELS, *STAGES)
@@ -41,53 +48,11 @@ EMBEDDED = "embedded"
 
 READY_WITHIN_S = 90.0
 GRACE_S = 8.0
-FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 8.0
 STEADY_AFTER_S = 20.0
 LOG_LIMIT_BYTES = 20 * 1024 * 1024
 _TAIL_LINES = 25
 _LOOK_EVERY_S = 0.1
-
-State = Literal["starting", "ready", "unready", "waiting", "stopped"]
-What = Literal["starting", "ready", "unready", "died", "stopping", "stopped", "killed"]
-
-
-class WorkerDidNotStart(PenstockError):
-    """A worker ended, or was not ready in time; ``log_tail`` is the end of its log."""
-
-    code = Code.UNCONFIGURED
-
-    def __init__(self, role: str, number: int, reason: str, *, log: Path, log_tail: str) -> None:
-        said = f"\n{log_tail}" if log_tail else ""
-        super().__init__(
-            f"Worker {number} of the {role} {reason}.{said}",
-            remedy=f"Its log is {log}; `penstock doctor` names what is missing on this machine.",
-        )
-        self.role = role
-        self.log_tail = log_tail
-
-
-@dataclass(frozen=True)
-class Happened:
-    """Something that happened to a worker; ``pid`` is None where it has none at the moment."""
-
-    role: str
-    number: int
-    what: What
-    pid: int | None
-    restarts: int
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class Status:
-    """How a worker is; ``unready`` was ready and does not consume now, ``waiting`` is between its death and its next start."""
-
-    role: str
-    number: int
-    state: State
-    pid: int | None
-    restarts: int
 
 
 def start_tethered(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Process:
@@ -95,52 +60,10 @@ def start_tethered(command: Sequence[str], environment: Mapping[str, str], log: 
     return TetheredProcess(command, environment, log, tether=Path(tether.__file__))
 
 
-@dataclass
-class _Worker:
-    role: str
-    number: int
-    log: Path
-    run_file: Path
-    process: Process | None = None
-    state: State = "stopped"
-    restarts: int = 0
-    log_begin: int = 0
-    backoff_s: float = FIRST_BACKOFF_S
-    started_at_s: float = 0.0
-    due_at_s: float = field(default=0.0)
-
-
 def uses_embedded_models(deployment: Deployment, environ: Mapping[str, str]) -> bool:
     """Say whether a model of the catalogue is at the model server. Raises ``agents.loading.problems.InvalidFile``."""
     catalogue = load_catalogue(deployment.catalogue, environ)
     return any(model.provider == EMBEDDED for model in catalogue.models.values())
-
-
-def environment_of(
-    deployment: Deployment, number: int, environ: Mapping[str, str], *, installation: str | None = None
-) -> dict[str, str]:
-    """Give the variables under which a worker sees the same deployment, whatever it was made from here.
-
-    ``installation`` makes it a static member of its group: started again, it has its partitions back at once.
-    """
-    variables = dict(environ)
-    instance = f"{installation}-{number}" if installation else deployment.instance
-    for name, value in deployment.model_copy(update={"worker": str(number), "instance": instance}):
-        variable = f"PENSTOCK_{name.upper()}"
-        variables.pop(variable, None)
-        if value is not None:
-            variables[variable] = str(value)
-    return variables
-
-
-def worker_command(role: str) -> list[str]:
-    """Give the command that runs one role in the foreground."""
-    return [sys.executable, "-m", "streams.worker", role]
-
-
-def _status(worker: _Worker) -> Status:
-    pid = worker.process.pid if worker.process is not None else None
-    return Status(worker.role, worker.number, worker.state, pid, worker.restarts)
 
 
 class Supervisor:
@@ -244,7 +167,7 @@ class Supervisor:
     def status(self) -> list[Status]:
         """Say how each worker is, in the order in which they were started."""
         with self._guard:
-            return [_status(w) for w in self._workers]
+            return [w.status() for w in self._workers]
 
     def numbers(self, role: str) -> list[int]:
         """Which workers of a role there are."""
@@ -295,12 +218,12 @@ class Supervisor:
                     except OSError as error:  # no memory, no file handles: it may pass
                         self._put_off(worker, f"not started: {error}", now_s)
 
-    def _groups(self) -> list[list[_Worker]]:
+    def _groups(self) -> list[list[Worker]]:
         models = [worker for worker in self._workers if worker.role == MODELS]
         return [models, [worker for worker in self._workers if worker.role != MODELS]]
 
-    def _worker(self, role: str, number: int) -> _Worker:
-        return _Worker(role, number, self._log_of(role, number), self._run_file_of(role, number))
+    def _worker(self, role: str, number: int) -> Worker:
+        return Worker(role, number, self._log_of(role, number), self._run_file_of(role, number))
 
     def _log_of(self, role: str, number: int) -> Path:
         return self._deployment.logs_folder / f"{role}-{number}.log"
@@ -309,7 +232,7 @@ class Supervisor:
         name = "models.json" if role == MODELS else f"worker-{role}-{number}.json"
         return self._deployment.run_folder / name
 
-    def _begin(self, worker: _Worker) -> None:
+    def _begin(self, worker: Worker) -> None:
         self._forget(worker)
         run_files.rotate(worker.log, over_bytes=LOG_LIMIT_BYTES)
         worker.log_begin = worker.log.stat().st_size if worker.log.exists() else 0
@@ -323,11 +246,11 @@ class Supervisor:
         worker.state, worker.started_at_s = "starting", self._clock_s()
         self._tell(worker, "starting")
 
-    def _forget(self, worker: _Worker) -> None:
+    def _forget(self, worker: Worker) -> None:
         worker.run_file.unlink(missing_ok=True)
         run_files.metrics_file(self._deployment.run_folder, worker.role, str(worker.number)).unlink(missing_ok=True)
 
-    def _note_readiness(self, worker: _Worker) -> None:
+    def _note_readiness(self, worker: Worker) -> None:
         if worker.process is None:
             return
         ready = run_files.ready_pid(worker.run_file) == worker.process.pid
@@ -338,7 +261,7 @@ class Supervisor:
             worker.state = "unready"
             self._tell(worker, "unready", run_files.why_not_ready(worker.run_file))
 
-    def _await_readiness(self, group: Sequence[_Worker]) -> None:
+    def _await_readiness(self, group: Sequence[Worker]) -> None:
         deadline_s = self._clock_s() + self._ready_within_s
         while True:
             for worker in group:
@@ -355,25 +278,25 @@ class Supervisor:
                 raise self._did_not_start(late[0], f"was not ready within {self._ready_within_s:g} s")
             self._pause(_LOOK_EVERY_S)
 
-    def _did_not_start(self, worker: _Worker, reason: str) -> WorkerDidNotStart:
+    def _did_not_start(self, worker: Worker, reason: str) -> WorkerDidNotStart:
         tail = run_files.tail_of(worker.log, since=worker.log_begin, lines=_TAIL_LINES)
         return WorkerDidNotStart(worker.role, worker.number, reason, log=worker.log, log_tail=tail)
 
-    def _bury(self, worker: _Worker, status: int, now_s: float) -> None:
+    def _bury(self, worker: Worker, status: int, now_s: float) -> None:
         if worker.state in ("ready", "unready") and now_s - worker.started_at_s >= STEADY_AFTER_S:
             worker.backoff_s = FIRST_BACKOFF_S
         if worker.process is not None:
             worker.process.kill()  # what it had started, if anything
         self._put_off(worker, "hung, and ended itself" if status == HUNG else f"exit status {status}", now_s)
 
-    def _put_off(self, worker: _Worker, why: str, now_s: float) -> None:
+    def _put_off(self, worker: Worker, why: str, now_s: float) -> None:
         self._forget(worker)
         self._tell(worker, "died", f"{why}; starts again in {worker.backoff_s:g} s; log: {worker.log}")
         worker.process, worker.state = None, "waiting"
         worker.due_at_s = now_s + worker.backoff_s
         worker.backoff_s = min(worker.backoff_s * 2, LONGEST_BACKOFF_S)
 
-    def _end(self, group: Sequence[_Worker]) -> None:
+    def _end(self, group: Sequence[Worker]) -> None:
         running = [worker for worker in group if worker.process is not None]
         for worker in running:
             if worker.process is not None:
@@ -399,7 +322,7 @@ class Supervisor:
         while not self._ending.wait(_LOOK_EVERY_S):
             self.look()
 
-    def _tell(self, worker: _Worker, what: What, detail: str = "") -> None:
+    def _tell(self, worker: Worker, what: What, detail: str = "") -> None:
         pid = worker.process.pid if worker.process is not None else None
         if what in {"ready", "died", "stopped", "killed"}:
             run_files.write_targets(self._deployment.run_folder)

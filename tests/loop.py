@@ -30,8 +30,9 @@ from streams.codec import Codec
 from streams.deployment import ROOT, Deployment
 from streams.following import KafkaLog, Seen, seen
 from streams.run_files import Claim
-from streams.supervisor import MODELS, ROLES, Happened, Supervisor, worker_command
+from streams.supervisor import MODELS, ROLES, Supervisor
 from streams.topics import MAX_MESSAGE_BYTES, TOPICS, key_of
+from streams.workers import Happened, worker_command
 from tests.waiting import eventually
 
 CODEC = Codec()

@@ -100,10 +100,8 @@ class _Body(httpx2.AsyncByteStream):
 def _httpx_errors(request: httpx2.Request) -> Iterator[None]:
     try:
         yield
-    except (
-        aiohttp.ClientConnectorError,
-        aiohttp.ConnectionTimeoutError,
-    ) as error:  # nobody was reached, so nothing was paid
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        # nobody was reached, so nothing was paid
         raise httpx2.ConnectError(str(error), request=request) from error
     except (TimeoutError, aiohttp.ServerTimeoutError) as error:
         raise httpx2.ReadTimeout(str(error), request=request) from error

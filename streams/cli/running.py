@@ -21,7 +21,8 @@ from streams.cli.surroundings import AsJson, Surroundings, surroundings
 if TYPE_CHECKING:
     from infra.broker import RunningBroker
     from streams.deployment import Deployment
-    from streams.supervisor import Happened, Supervisor
+    from streams.supervisor import Supervisor
+    from streams.workers import Happened
 
 Role = Literal["models", "router", "generator", "evaluator", "analytics"]
 _LOOK_EVERY_S = 0.5

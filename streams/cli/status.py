@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from schemas import StageMeasured
 from streams.stage import REPORT_INTERVAL_S
-from streams.supervisor import Status
+from streams.workers import Status
 
 COLUMNS = ("role", "worker", "pid", "state", "restarts", "handled/s")
 _OUTDATED_AFTER_S = 2.2 * REPORT_INTERVAL_S

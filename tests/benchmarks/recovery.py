@@ -23,8 +23,9 @@ from streams import run_files
 from streams.admin import create_topics
 from streams.deployment import ROOT, Deployment
 from streams.restarting import replace_workers
-from streams.supervisor import Supervisor, environment_of, start_tethered, worker_command
+from streams.supervisor import Supervisor, start_tethered
 from streams.tethered import Process
+from streams.workers import environment_of, worker_command
 from tests.instant_model import instant_model
 from tests.steady_load import Load
 

@@ -18,8 +18,9 @@ import yaml
 
 from streams.admin import create_topics
 from streams.deployment import ROOT, Deployment
-from streams.supervisor import Happened, Supervisor, worker_command
+from streams.supervisor import Supervisor
 from streams.topics import STAGES
+from streams.workers import Happened, worker_command
 from tests.chaos_parts.counting import TERMINAL, Ended, Verdict, judge, longest_gap_s
 from tests.chaos_parts.load import RATE, Load
 from tests.chaos_parts.node import Node

@@ -14,13 +14,11 @@ from streams.supervisor import (
     GRACE_S,
     LONGEST_BACKOFF_S,
     STEADY_AFTER_S,
-    Happened,
     Supervisor,
-    WorkerDidNotStart,
-    environment_of,
     uses_embedded_models,
 )
 from streams.watchdog import HUNG
+from streams.workers import Happened, WorkerDidNotStart, environment_of
 
 
 class PlayedProcess:
