@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from tests.hosted import hosted_at
+from tests.hosted import completion, hosted_at
 
 _ANSWER_S = 10.0
 
@@ -44,15 +44,7 @@ class _Server:
         asked = json.loads(body)
         question = asked["messages"][-1]["content"]
         self._calls[question] += 1
-        message = {"role": "assistant", "content": f"You asked: {question} (call {self._calls.total()})"}
-        return {
-            "id": "chat",
-            "object": "chat.completion",
-            "created": 0,
-            "model": asked["model"],
-            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20},
-        }
+        return completion(asked["model"], f"You asked: {question} (call {self._calls.total()})")
 
 
 class InstantModel:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.hosted import completion
+
 
 class PaidModel:
     """Answers every question with itself; `calls` counts by question. While `held`, calls wait."""
@@ -41,17 +43,7 @@ class PaidModel:
         with self._guard:
             self._calls[question] += 1
         self._go_on.wait(60)
-        message = {"role": "assistant", "content": f"You asked: {question}"}
-        return json.dumps(
-            {
-                "id": "chat",
-                "object": "chat.completion",
-                "created": 0,
-                "model": body["model"],
-                "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-                "usage": {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20},
-            }
-        ).encode()
+        return json.dumps(completion(body["model"], f"You asked: {question}")).encode()
 
 
 @contextmanager

@@ -14,17 +14,10 @@ from typing import Any
 
 import uvloop
 
+from tests.hosted import completion
+
 ANSWER = "Requests are kept for seven days. A request that cannot be answered ends in a response that says why."
-_BODY = json.dumps(
-    {
-        "id": "chat",
-        "object": "chat.completion",
-        "created": 0,
-        "model": "instant",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": ANSWER}, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20},
-    }
-).encode()
+_BODY = json.dumps(completion("instant", ANSWER)).encode()
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 _LENGTH = b"content-length:"
 

@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from tests.hosted import completion
+
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = re.compile(r"\[([^\[\]]+)\]")
-INPUT_TOKENS = OUTPUT_TOKENS = 10
 
 
 @dataclass(frozen=True)
@@ -157,19 +158,7 @@ class _Server:
 
 def _answer(number: int, model: str, question: str) -> dict[str, Any]:
     # No two answers are the same: a request that was answered by two calls shows it.
-    message = {"role": "assistant", "content": f"Answer {number} to: {question[-80:]}"}
-    return {
-        "id": "chat",
-        "object": "chat.completion",
-        "created": 0,
-        "model": model,
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-        "usage": {
-            "prompt_tokens": INPUT_TOKENS,
-            "completion_tokens": OUTPUT_TOKENS,
-            "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
-        },
-    }
+    return completion(model, f"Answer {number} to: {question[-80:]}")
 
 
 async def _main(ledger: IO[str]) -> None:
