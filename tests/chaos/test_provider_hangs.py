@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos_parts.world import ORPHANS_WAIT_S, PROVIDER_DELAY_S, QUIET_S, World, now_us
+from tests.chaos_parts.world import ANSWERS, ORPHANS_WAIT_S, PROVIDER_DELAY_S, QUIET_S, World, now_us
 from tests.waiting import eventually
 
 HANGS_S = 18.0
@@ -40,7 +40,7 @@ def test_a_provider_that_hangs_costs_answers_and_no_memory(world: World, seed: i
     eventually(is_over, HANGS_S + 5)
     again = world.fault()
     world.provider.be("answer", PROVIDER_DELAY_S)
-    eventually(lambda: world.answers_flow_since(again), 60, describe="answers in every partition")
+    world.await_flow(since_us=again, kinds=ANSWERS)
     recovery_s = world.answers_recovery_s(again, now_us())
     verdict = world.verdict(
         load, quiet_s=ORPHANS_WAIT_S + QUIET_S

@@ -72,7 +72,7 @@ class Load:
         self._open = [self._conversation() for _ in range(CONVERSATIONS)]
         self._later: list[tuple[float, int, str, Record]] = []
         self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"load-{name}")
+        self._thread = threading.Thread(target=self._run, name=f"load-{name}", daemon=True)
         settings: dict[str, Any] = {
             "bootstrap.servers": bootstrap_servers,
             "partitioner": "murmur2_random",
@@ -106,10 +106,10 @@ class Load:
         self._ending.set()
         self._thread.join()
 
-    @property
-    def sending(self) -> bool:
-        """Whether it goes on."""
-        return self._thread.is_alive()
+    def abandon(self) -> None:
+        """End where nobody will count: a test was interrupted or failed. Waits for nothing that the broker has not confirmed."""
+        self._ending.set()
+        self._producer.purge()
 
     def _run(self) -> None:
         begun_s = time.monotonic()

@@ -30,7 +30,7 @@ ODD = [b"\x80" * 11, b"\xff" * 9, b"\x00" * 64, b"\xed\xa0\xbd", b"\xc3\x01", b"
 class Mutating:
     """Gives spoilt messages without end."""
 
-    def __init__(self, seed: int, whole: Sequence[bytes], *, header_bytes: int) -> None:
+    def __init__(self, seed: int | str, whole: Sequence[bytes], *, header_bytes: int) -> None:
         self._chance = random.Random(seed)
         self._whole = list(whole)
         self._header = header_bytes

@@ -41,6 +41,10 @@ class Releases:
         """Have the role's next process be of the later release."""
         self._upgraded.add(role)
 
+    def go_back(self, role: str) -> None:
+        """Have the role's next process be of this release again."""
+        self._upgraded.discard(role)
+
     def command(self, role: str) -> list[str]:
         """Give the command that runs a role; -P, or the working folder would be imported first."""
         tree = self.later if role in self._upgraded else ROOT

@@ -31,17 +31,30 @@ from tests.waiting import eventually
 BATCH = 5_000
 PICO = 1e12
 STORED_WITHIN_S = 60.0
+LOOK_EVERY_S = 0.3
+"""A query of the totals costs what analytics could store meanwhile."""
+COUNTED = {"requests": ("RequestReceived",), "responses": TERMINAL, "rewards": ("RewardComputed",)}
 
 
-def totals_of_log(topics: Mapping[str, Sequence[Entry]]) -> dict[str, int]:
-    """Requests, responses, rewards and their cost in whole 10^-12 USD: events counted once by id."""
-    responses = _distinct(topics["responses"], TERMINAL)
-    return {
-        "requests": len(_distinct(topics["requests"], ("RequestReceived",))),
-        "responses": len(responses),
-        "rewards": len(_distinct(topics["rewards"], ("RewardComputed",))),
-        "cost": sum(round(entry.fields["cost_usd"] * PICO) for entry in responses.values()),
-    }
+class LogTotals:
+    """Requests, responses, rewards, and what responses cost in whole 10^-12 USD: events counted once by id, each looked at once."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = dict.fromkeys(COUNTED, 0)
+        self._ids: dict[str, set[str]] = {topic: set() for topic in COUNTED}
+        self._cost = 0
+
+    def by(self, topics: Mapping[str, Sequence[Entry]]) -> dict[str, int]:
+        """Take in what is new in the topics, and say."""
+        for topic, kinds in COUNTED.items():
+            begin, self._seen[topic] = self._seen[topic], len(topics[topic])
+            for entry in topics[topic][begin:]:
+                identifier = entry.fields.get("event_id")
+                if entry.kind in kinds and identifier not in self._ids[topic]:
+                    self._ids[topic].add(entry.fields["event_id"])
+                    if topic == "responses":
+                        self._cost += round(entry.fields["cost_usd"] * PICO)
+        return {**{topic: len(found) for topic, found in self._ids.items()}, "cost": self._cost}
 
 
 def totals_stored(deployment: Deployment) -> dict[str, int]:
@@ -59,9 +72,11 @@ def totals_stored(deployment: Deployment) -> dict[str, int]:
 def await_equal_totals(deployment: Deployment, reader: TopicReader) -> None:
     """Wait until SQL says of what is stored what the log says: analytics may still be reading."""
 
+    of_log = LogTotals()
+
     def equal() -> bool:
-        reader.look()
-        return totals_stored(deployment) == totals_of_log(reader.entries)
+        reader.look(LOOK_EVERY_S)
+        return totals_stored(deployment) == of_log.by(reader.entries)
 
     eventually(equal, STORED_WITHIN_S, describe="DuckDB's totals equal to the log's")
 

@@ -39,7 +39,7 @@ ORPHANS_WAIT_S = 60
 """How long feedback waits for the answer that it is about."""
 QUIET_S = 40.0
 """Where nothing came for so long, nothing more will come."""
-ANSWER = "ResponseReady"
+ANSWERS = ("ResponseReady",)
 FLOW = {"router": "responses", "generator": "responses", "evaluator": "rewards"}
 """Where one sees that a role works."""
 KINDS = {"responses": TERMINAL, "rewards": ("RewardComputed",)}
@@ -75,6 +75,7 @@ class World:
         self.provider = provider
         self.happened: list[tuple[int, Happened]] = []
         self.faults_us: list[int] = []
+        self._loads: list[Load] = []
         self.node = Node(folder / "kafka")
         self.deployment = _deployment(folder, self.node.bootstrap_servers, operations or {})
         create_topics(self.deployment, partitions=PARTITIONS)
@@ -99,6 +100,7 @@ class World:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.abandon_loads()
         self._supervisor.stop()
         self._close()
 
@@ -112,7 +114,7 @@ class World:
         self, name: str, seed: int, *, most: int | None = None, deadline_ms: int | None = None, rate: float = RATE
     ) -> Load:
         """A load of this world, not yet begun."""
-        return Load(
+        load = Load(
             name,
             seed,
             bootstrap_servers=self.node.bootstrap_servers,
@@ -122,33 +124,41 @@ class World:
             deadline_ms=deadline_ms,
             rate=rate,
         )
+        self._loads.append(load)
+        return load
 
-    def flows_since(self, since_us: int, topic: str = "responses") -> bool:
-        """Whether every partition of a topic got a message after a moment."""
-        self.reader.look()
-        came = {
-            entry.partition
-            for entry in self.reader.entries[topic]
-            if entry.at_us > since_us and entry.kind in KINDS[topic]
-        }
-        return came == set(self.reader.partitions[topic])
-
-    def answers_flow_since(self, since_us: int) -> bool:
-        """Whether every partition got an answer, not a failure, after a moment."""
-        self.reader.look()
-        came = {e.partition for e in self.reader.entries["responses"] if e.at_us > since_us and e.kind == ANSWER}
-        return came == set(self.reader.partitions["responses"])
+    def abandon_loads(self) -> None:
+        """End every load that a test left behind."""
+        while self._loads:
+            self._loads.pop().abandon()
 
     def answers_recovery_s(self, since_us: int, until_us: int) -> float:
         """The longest time without an answer, failures not counted, in any partition between two moments."""
         partitions = self.reader.partitions["responses"]
         found = self.reader.entries["responses"]
-        return longest_gap_s(found, partitions, (ANSWER,), since_us=since_us, until_us=until_us)
+        return longest_gap_s(found, partitions, ANSWERS, since_us=since_us, until_us=until_us)
 
-    def await_flow(self, topic: str = "responses", *, since_us: int | None = None, within_s: float = 60) -> None:
+    def await_flow(
+        self,
+        topic: str = "responses",
+        *,
+        since_us: int | None = None,
+        kinds: Collection[str] | None = None,
+        within_s: float = 60,
+    ) -> None:
         """Wait until every partition of a topic got a message after a moment, by default this one."""
         moment = now_us() if since_us is None else since_us
-        eventually(lambda: self.flows_since(moment, topic), within_s, describe=f"{topic} in every partition")
+        wanted, entries = kinds or KINDS[topic], self.reader.entries[topic]
+        missing, seen = set(self.reader.partitions[topic]), 0
+
+        def flows() -> bool:
+            nonlocal seen
+            self.reader.look()
+            begin, seen = seen, len(entries)
+            missing.difference_update(e.partition for e in entries[begin:] if e.at_us > moment and e.kind in wanted)
+            return not missing
+
+        eventually(flows, within_s, describe=f"{topic} in every partition")
 
     def verdict(self, load: Load, *, faults_us: Sequence[int] | None = None, quiet_s: float = QUIET_S) -> Verdict:
         """Wait until everything that the load sent has its end, or nothing more comes; then count."""
@@ -184,7 +194,8 @@ class World:
         )
 
     def begin_anew(self) -> None:
-        """Undo what a fault left: every worker goes on and is ready, the provider answers, no fault was."""
+        """Undo what a fault left: no load, every worker goes on and is ready, the provider answers, no fault was."""
+        self.abandon_loads()
         self.provider.be("answer", PROVIDER_DELAY_S)
         for pid in self.pids():
             os.kill(pid, signal.SIGCONT)
