@@ -26,7 +26,7 @@ demo: setup ## the whole loop on real questions: start, ask, learn, print the re
 	@$(BIN)/python -m examples.demo
 
 test: setup ## the whole test suite, on a real broker where a test needs one
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 chaos: setup ## every fault under load, in at most 15 minutes: what was lost, answered or paid twice; writes var/chaos.json
 	@$(BIN)/python -m tests.chaos_parts.report --out $(VAR)/chaos.json

@@ -68,7 +68,7 @@ class ToKafka:
             producer.abort_transaction(10)
 
 
-@pytest.fixture(params=["memory", "kafka"])
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.xdist_group("processes"))])
 def log_and_append(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Log, Append]]:
     if request.param == "memory":
         memory = MemoryLog()

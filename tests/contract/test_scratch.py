@@ -21,7 +21,7 @@ Open = Callable[[str], tuple[Scratch, Callable[[], Log]]]
 """Scratch topics of a prefix, and how they are read."""
 
 
-@pytest.fixture(params=["memory", "kafka"])
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.xdist_group("processes"))])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     logs = {"somebodys-": MemoryLog()}
     if request.param == "memory":
