@@ -3,8 +3,11 @@
 In: the storage. Out: ``penstock.duckdb`` with the views of ``views/*.sql``, over segments and over exports of the
 private file, of which only parts that changed are written again: the outcomes, a Parquet file for each slice of 20,000
 requests; the sums by hour, one for each day; how many requests took how long; plans that do not hold.
-The new file is a copy of a template that has the views and their comments; its tables of events are set, and it takes
-the old one's place by a rename, so that who has the old one open keeps what it saw, and who opens it next sees the new.
+The new file is a copy of the old one, or of a template that has the views and their comments where the old one is of
+another release or cannot be opened; its tables of events are set, and it takes the old one's place by a rename, so that
+who has the old one open keeps what it saw, and who opens it next sees the new. Why a copy of the old one: DuckDB reads
+a file's head, closes the file, and opens it again for the rest. Who meets the rename in between has the old head and
+the new rest, which is still whole then, because what DuckDB writes never lies where the last head points to.
 Files that the old one names are deleted after a grace (``upkeep``). Keeps nothing else. A failure leaves the old public
 file in place and is raised.
 
@@ -173,6 +176,7 @@ def _template(storage: Storage) -> Path:
         unfinished.parent.mkdir(parents=True)
         with duckdb.connect(str(unfinished), config=_SETTINGS) as connection, transaction(connection):
             connection.execute(f"CREATE SCHEMA {_EVENTS}")
+            connection.execute(f"CREATE MACRO {_EVENTS}.template() AS '{_template_name()}'")
             for name, query in _sources(storage).items():
                 connection.execute(f"CREATE VIEW {_EVENTS}.{name} AS {query}")
             for statements in _views():
@@ -187,11 +191,32 @@ def _replace(storage: Storage) -> Path:
     building.parent.mkdir(exist_ok=True)
     for leftover in building.parent.iterdir():
         leftover.unlink()
-    shutil.copyfile(_template(storage), building)
-    with duckdb.connect(str(building), config=_SETTINGS) as connection, transaction(connection):
-        for name, query in _sources(storage).items():
-            connection.execute(f"CREATE OR REPLACE VIEW {_EVENTS}.{name} AS {query}")
     target = storage.folder / NAME
+    if not (target.exists() and _filled(storage, target, building)):
+        _filled(storage, _template(storage), building)
     building.replace(target)
     sync_folder(storage.folder)
     return target
+
+
+def _filled(storage: Storage, begin: Path, building: Path) -> bool:
+    """Make the new file from one that has the views; whether that one was what it should be."""
+    shutil.copyfile(begin, building)
+    try:
+        with duckdb.connect(str(building), config=_SETTINGS) as connection:
+            if connection.execute(f"SELECT {_EVENTS}.template()").fetchall() != [(_template_name(),)]:
+                return False
+            with transaction(connection):
+                for name, query in _sources(storage).items():
+                    connection.execute(f"CREATE OR REPLACE VIEW {_EVENTS}.{name} AS {query}")
+    except duckdb.Error:
+        if begin.parent != storage.folder:  # the template itself
+            raise
+        return False
+    with (
+        begin.open("rb") as old,
+        building.open("ab") as new,
+    ):  # DuckDB cuts off what it needs no more, and old heads point to
+        old.seek(new.tell())
+        shutil.copyfileobj(old, new)
+    return True

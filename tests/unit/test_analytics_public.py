@@ -33,6 +33,7 @@ from tests.analytics_events import (
     T0_US,
     Log,
     answered,
+    ask_file,
     ask_public,
     failed,
     generation_failed,
@@ -42,6 +43,8 @@ from tests.analytics_events import (
 )
 
 DAY_US = 24 * 3_600_000_000
+HEAD_BYTES = 3 * 4_096
+"""The head of a DuckDB file: its own, and those of its two newest states."""
 
 
 @pytest.fixture
@@ -80,6 +83,28 @@ def test_many_processes_read_while_the_writer_replaces_the_file(storage: Storage
         reader.join(30)
     assert [kind for kind in seen if isinstance(kind, str)] == []
     assert all(counts == sorted(counts) for counts in seen)
+
+
+def test_who_opens_the_file_while_it_is_replaced_sees_a_whole_state(storage: Storage, tmp_path: Path):
+    log, mixed, old = Log(), tmp_path / "mixed" / NAME, b""
+    mixed.parent.mkdir()
+    for number in range(12):
+        storage.take(log.batch(*story(f"r{number}")), T0_US)
+        if number % 5 == 4:
+            compact(storage, T0_US, most=2)  # fewer files: the views, and with them the file, get smaller
+        new = publish(storage, T0_US).read_bytes()
+        if old:  # DuckDB reads the head, closes the file, and opens it again: as if it had been replaced in between
+            mixed.write_bytes(old[:HEAD_BYTES] + new[HEAD_BYTES:])
+            assert ask_file(mixed, "SELECT count(*) FROM outcomes") == [(number,)]
+        old = new
+
+
+def test_a_public_file_that_a_power_failure_tore_is_made_anew(storage: Storage):
+    storage.take(Log().batch(*story("r1")), T0_US)
+    path = publish(storage, T0_US)
+    path.write_bytes(path.read_bytes()[:20_000])
+    publish(storage, T0_US)
+    assert ask_file(path, "SELECT count(*) FROM outcomes") == [(1,)]
 
 
 def test_who_has_the_old_file_open_keeps_what_it_saw_and_who_opens_it_anew_sees_the_new(storage: Storage):
