@@ -15,10 +15,9 @@ import pytest
 
 from tests.chaos_parts.counting import Verdict
 from tests.chaos_parts.load import BOUNDS_VARIABLE
-from tests.chaos_parts.node import jars_are_there
 from tests.chaos_parts.provider import provider
 from tests.chaos_parts.stored import await_equal_totals
-from tests.chaos_parts.world import World
+from tests.chaos_parts.world import World, needs_jars, started
 
 Conclude = Callable[..., None]
 
@@ -34,9 +33,7 @@ def seed() -> int:
 @pytest.fixture(scope="session")
 def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """All roles, one worker each, started once for all fault files that leave it whole."""
-    _needs_jars()
-    folder = tmp_path_factory.mktemp("chaos")
-    with provider(folder / "ledger.jsonl") as paid, World(folder, paid) as running:
+    with started(tmp_path_factory) as running:
         yield running
 
 
@@ -51,7 +48,7 @@ def world(shared_world: World) -> Iterator[World]:
 @pytest.fixture
 def own_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
     """Starts a world for one test alone; arguments as ``World`` takes them."""
-    _needs_jars()
+    needs_jars()
     with provider(tmp_path / "ledger.jsonl") as paid:
         yield lambda **more: World(tmp_path / "world", paid, **more)
 
@@ -73,8 +70,3 @@ def conclude(record_property: Callable[[str, object], None]) -> Conclude:
             assert within_s is None or recovery_s < within_s, recovery_s
 
     return concluded
-
-
-def _needs_jars() -> None:
-    if not jars_are_there():  # a broker that is given, or in a container, is not ours to kill
-        pytest.skip("Kafka's jars are missing: run `make setup` where no container engine answers")

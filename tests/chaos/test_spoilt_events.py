@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from streams.codec import HEADER_BYTES, Codec
 from streams.topics import MAX_EVENT_BYTES, MAX_MESSAGE_BYTES, STAGES, TOPICS
 from tests.chaos_parts.mutating import Mutating
 from tests.chaos_parts.reading import decoded
-from tests.chaos_parts.world import World
+from tests.chaos_parts.world import World, started
 from tests.event_examples import ALL, example
 
 CODEC = Codec()
@@ -134,42 +134,47 @@ def held(name: str, world: World, load: Any, record_property: Any) -> None:
     assert [status.restarts for status in world._supervisor.status()] == [0] * len(STAGES)
 
 
-@pytest.mark.chaos
-@pytest.mark.timeout(300)
-def test_twenty_thousand_mutated_messages_kill_no_role_and_are_handled_or_dead_lettered(
-    own_world: Callable[..., World], seed: int, record_property: Any
-) -> None:
-    whole = [CODEC.encode(example(name, kind)) for name, kind in ALL if name != "SchemaPublished"]
-    chance = random.Random(seed)
-    spoilt = Mutating(seed, whole, header_bytes=HEADER_BYTES).messages(MUTATED)
-    with own_world(operations=RAISED) as world:
-        load = world.load("mutated", seed)
-        load.start()
-        world.await_flow()
-        placed = put(world, ((chance.choice(SPOILT), b"%d" % chance.randrange(1_000), raw) for raw in spoilt))
-        assert len(placed) == MUTATED
-        await_letters(world, placed)
-        world.await_flow()
-        held("mutated", world, load, record_property)
+@pytest.fixture(scope="module")
+def raised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A world whose limit on dead letters is raised, for both tests."""
+    with started(tmp_path_factory, operations=RAISED) as running:
+        yield running
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(300)
 def test_malformed_oversized_repeated_reordered_and_replayed_events_harm_nothing_that_was_meant(
-    own_world: Callable[..., World], seed: int, record_property: Any
+    raised: World, seed: int, record_property: Any
 ) -> None:
     chance = random.Random(seed)
-    with own_world(operations=RAISED) as world:
-        load = world.load("spoilt", seed)
-        load.start()
-        world.await_flow("rewards")
-        malformed = [b"{}", b"\xc3\x01", b"\xc3\x0112345678body", CODEC.encode(example("DeadLettered"))]
-        messages = [(topic, b"%d" % n, raw) for topic in SPOILT for n, raw in enumerate(malformed)]
-        messages += [(topic, b"large", b"\xc3\x01" + b"x" * OVERSIZED) for topic in SPOILT]
-        await_letters(world, put(world, iter(messages)))
-        replayed = log_of(world, REPLAYED)
-        chance.shuffle(replayed)  # everything once more, and nothing in its order
-        put(world, iter(replayed))
-        put(world, (each for each in replayed[: len(replayed) // 4] for _ in range(2)))
-        world.await_flow()
-        held("malformed_replayed", world, load, record_property)
+    load = raised.load("spoilt", seed)
+    load.start()
+    raised.await_flow("rewards")
+    malformed = [b"{}", b"\xc3\x01", b"\xc3\x0112345678body", CODEC.encode(example("DeadLettered"))]
+    messages = [(topic, b"%d" % n, raw) for topic in SPOILT for n, raw in enumerate(malformed)]
+    messages += [(topic, b"large", b"\xc3\x01" + b"x" * OVERSIZED) for topic in SPOILT]
+    await_letters(raised, put(raised, iter(messages)))
+    replayed = log_of(raised, REPLAYED)
+    chance.shuffle(replayed)  # everything once more, and nothing in its order
+    put(raised, iter(replayed))
+    put(raised, (each for each in replayed[: len(replayed) // 4] for _ in range(2)))
+    raised.await_flow()
+    held("malformed_replayed", raised, load, record_property)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(300)
+def test_twenty_thousand_mutated_messages_kill_no_role_and_are_handled_or_dead_lettered(
+    raised: World, seed: int, record_property: Any
+) -> None:
+    whole = [CODEC.encode(example(name, kind)) for name, kind in ALL if name != "SchemaPublished"]
+    chance = random.Random(seed)
+    spoilt = Mutating(seed, whole, header_bytes=HEADER_BYTES).messages(MUTATED)
+    load = raised.load("mutated", seed)
+    load.start()
+    raised.await_flow()
+    placed = put(raised, ((chance.choice(SPOILT), b"%d" % chance.randrange(1_000), raw) for raw in spoilt))
+    assert len(placed) == MUTATED
+    await_letters(raised, placed)
+    raised.await_flow()
+    held("mutated", raised, load, record_property)

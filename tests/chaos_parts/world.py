@@ -10,10 +10,12 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 import yaml
 
 from streams.admin import create_topics
@@ -23,8 +25,9 @@ from streams.topics import STAGES
 from streams.workers import Happened, worker_command
 from tests.chaos_parts.counting import TERMINAL, Ended, Verdict, judge, longest_gap_s
 from tests.chaos_parts.load import RATE, Load
-from tests.chaos_parts.node import Node
+from tests.chaos_parts.node import Node, jars_are_there
 from tests.chaos_parts.provider import Provider
+from tests.chaos_parts.provider import provider as running_provider
 from tests.chaos_parts.reading import TopicReader
 from tests.hosted import hosted_at
 from tests.waiting import eventually
@@ -225,6 +228,21 @@ class World:
             since_us=since_us,
             until_us=until_us,
         )
+
+
+@contextmanager
+def started(folders: pytest.TempPathFactory, **more: Any) -> Iterator[World]:
+    """A world in a folder of its own, with a provider of its own; arguments as ``World`` takes them."""
+    needs_jars()
+    folder = folders.mktemp("chaos")
+    with running_provider(folder / "ledger.jsonl") as paid, World(folder, paid, **more) as running:
+        yield running
+
+
+def needs_jars() -> None:
+    """Skip the test where no broker can be had that is its own to kill."""
+    if not jars_are_there():
+        pytest.skip("Kafka's jars are missing: run `make setup` where no container engine answers")
 
 
 def _deployment(folder: Path, bootstrap_servers: str, operations: Mapping[str, Any]) -> Deployment:
