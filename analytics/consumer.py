@@ -7,8 +7,8 @@ In: every topic that the registry has analytics read. Out: the storage, ``profil
 1. read a batch; what is no event, or not of its topic, goes to the dead letters and is confirmed; where that would break the
    limit on a topic's letters, the topic is paused at that event (streams/pausing.py) and read on when it is resumed;
 2. take the batch in: events and offsets together (``storage``);
-3. at most every half second, once the profile history is read: the learner's step, whose profiles are inserted in
-   its transaction; then they are published, history first, and marked;
+3. at most every half second, once the profile history and the controls are read: the learner's step, whose profiles are
+   inserted in its transaction, and the experiments' steps; then they are published, history first, and marked;
 4. replace the public file when something changed, at most once a second; rarer where it takes long, at least every 5 s.
 
 Keeps counters only; all else is the storage's. Fails by raising: the process ends, the supervisor starts it again,
@@ -21,6 +21,9 @@ from time import monotonic
 
 import duckdb
 
+from analytics.experimenting.kept import mark_published as mark_step_published
+from analytics.experimenting.kept import unpublished_steps
+from analytics.experimenting.monitor import Monitor, brought_back
 from analytics.intake import Message, Refused, read_batch
 from analytics.learning import Learner
 from analytics.private_file import Damaged, is_torn, transaction
@@ -39,7 +42,7 @@ from analytics.room import NoRoom, Room
 from analytics.standing import Standing, within_limit
 from analytics.storage import Storage
 from analytics.upkeep import Upkeep
-from schemas import Measure, StageMeasured
+from schemas import ExperimentStepped, Measure, StageMeasured
 from streams.codec import Codec
 from streams.delivery import Clock, Origin, letter_of
 from streams.deployment import Deployment
@@ -95,6 +98,7 @@ class AnalyticsConsumer:
         self._room = Room(storage.folder, logger(role=ROLE, worker=deployment.worker), storage.recover)
         self._standing.room = self._room
         self._learner = learner
+        self._monitor = Monitor(codec)
         self._codec = codec
         self._clock = clock
         self._reader = reader
@@ -141,7 +145,7 @@ class AnalyticsConsumer:
             if not stop.is_set():
                 if self._schemas is not None:
                     publisher.publish_schemas(self._schemas, self._clock())
-                self._history_ends = self._reader.ends("profile-history")
+                self._history_ends = {**self._reader.ends("profile-history"), **self._reader.ends("controls")}
             while not stop.is_set():
                 self._round(publisher, stop)
                 self._say_how_it_stands(publisher)
@@ -238,7 +242,7 @@ class AnalyticsConsumer:
         self._counts["dead_lettered_total"] += len(letters)
 
     def _history_is_read(self) -> bool:
-        """Whether every profile that existed at the start is known, so that versions go on where they were."""
+        """Whether every profile and every step that existed at the start is known, so that both go on where they were."""
         if not self._history_ends:
             return self._history_ends is not None
         reached = self._storage.next_offsets()
@@ -258,6 +262,7 @@ class AnalyticsConsumer:
             )
             insert_profiles(connection, profiles, self._codec)
             forget_orders(connection)
+            self._monitor.step(connection)
         for profile in unpublished_profiles(connection):
             key = profile.scope.encode("utf-8", "surrogatepass")
             for topic in ("profile-history", "profile-updates"):
@@ -265,6 +270,18 @@ class AnalyticsConsumer:
             mark_published(connection, profile)
             self._counts["profiles_published_total"] += 1
             self._log.info("profile_published", scope=profile.scope, version=profile.version)
+
+        self._publish_steps(publisher)
+
+    def _publish_steps(self, publisher: Publisher) -> None:
+        for each in unpublished_steps(self._storage.connection):
+            step = self._codec.decode(each.payload)
+            back = brought_back(step) if isinstance(step, ExperimentStepped) else None
+            for event in (step, back):
+                if event is not None:
+                    publisher.publish_confirmed([("controls", key_of("controls", event), self._codec.encode(event))])
+            mark_step_published(self._storage.connection, each)
+            self._log.info("experiment_stepped", experiment=each.name, number=each.number)
 
     def _replace_public(self) -> None:
         began = monotonic()
@@ -313,7 +330,9 @@ class AnalyticsConsumer:
         if not self._reader.has_answered:
             standing.not_yet = "the broker has not answered a fetch from each partition yet"
         else:
-            standing.not_yet = "" if self._history_is_read() else "it reads the history of profiles first"
+            standing.not_yet = (
+                "" if self._history_is_read() else "it reads the history of profiles and the controls first"
+            )
         while standing.gate.news:
             happened = standing.gate.news.popleft()
             publisher.publish("metrics", event_of(happened, role=ROLE, worker=self._worker, limit=standing.gate.limit))

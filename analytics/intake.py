@@ -19,6 +19,7 @@ from streams.identity import event_id
 from streams.topics import TOPICS
 
 _ORDERS = ("RollbackOrdered", "LearningResumed")
+_EXPERIMENTS = ("ExperimentOrdered", "ExperimentStepped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An operator's order to the learner, with the bytes it came in and its key among the events."""
+    """An operator's order to the learner, or an event about an experiment, with its bytes and its key among the events."""
 
     message: Message
     event: Record
@@ -71,6 +72,8 @@ class Batch:
     """Event type to its rows, with the columns ``Columns.batch_schema``."""
     refused: list[Refused] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
+    experiments: list[Order] = field(default_factory=list)
+    """Orders about experiments, and their steps, in the order of the log."""
     resumptions: list[ResumeOrdered] = field(default_factory=list)
     """Operator's orders to read on what was paused, of any role."""
     profiles: list[PastProfile] = field(default_factory=list)
@@ -98,7 +101,7 @@ def read_batch(messages: Iterable[Message], codec: Codec) -> Batch:
         try:
             name, fields = codec.decode_fields(message.value)
             _check_topic(name, message.topic)
-            event: Record | None = codec.decode(message.value) if name in _ORDERS else None
+            event: Record | None = codec.decode(message.value) if name in (*_ORDERS, *_EXPERIMENTS) else None
         except Undecodable as error:
             batch.refused.append(Refused(message, error.code, error.what))
             continue
@@ -109,7 +112,7 @@ def read_batch(messages: Iterable[Message], codec: Codec) -> Batch:
         known.add(key)
         rows[name].append((message, _row(name, fields, message, key)))
         if event is not None:
-            batch.orders.append(Order(message, event, key))
+            (batch.orders if name in _ORDERS else batch.experiments).append(Order(message, event, key))
         if name == "ResumeOrdered":
             order = codec.decode(message.value)
             if isinstance(order, ResumeOrdered):

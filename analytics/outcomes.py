@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics.columns import COLUMNS
+from analytics.experimenting.kept import OF_PLAN
 from analytics.private_file import registered
 from schemas.generate import snake
 
@@ -97,7 +98,7 @@ def columns_read(event: str) -> set[str]:
     """Give the columns of a segment that outcomes are built from; nothing for other events."""
     if event not in _READ:
         return set()
-    of_plan = {*_STATED, "steps"} if event == "RequestRouted" else set()
+    of_plan = {*_STATED, "steps", *OF_PLAN} if event == "RequestRouted" else set()
     return {*_OF_REQUEST, *_READ[event], *of_plan} - {"request_key", "event_key"}
 
 

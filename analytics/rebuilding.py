@@ -12,7 +12,7 @@ process has the folder, ``OSError`` or ``duckdb.Error`` where the disk is full. 
    are recognised.
 
 What a damaged segment held is lost only where the log no longer keeps it; sums older than the log come from the whole segments.
-Orders to the learner count as answered; scopes are held as the newest orders say.
+Orders to the learner count as answered; scopes are held as the newest orders say, and experiments stand as their newest steps say.
 """
 
 from dataclasses import dataclass
@@ -22,19 +22,23 @@ from time import monotonic
 from typing import Any
 
 import duckdb
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from analytics.columns import COLUMNS, TEXT_COLUMNS
-from analytics.intake import Batch
+from analytics.experimenting.kept import take_orders_and_steps
+from analytics.intake import Batch, Message, Order
 from analytics.outcomes import columns_read
 from analytics.parquet_files import MERGED_FROM, SEGMENTS, Segment, can_be_read
 from analytics.private_file import NAME, Damaged, open_private, transaction
 from analytics.profile_store import hold_or_release
 from analytics.storage import EXPORTS, REBUILDING, Storage, add_segments
 from analytics.sums import mark_stale
+from schemas import EVENTS, ExperimentStepped
 from schemas.generate import snake
+from streams.codec import Codec
 from streams.identity import event_id
 from streams.topics import TOPICS
 
@@ -91,6 +95,7 @@ def rebuild(folder: Path, cluster: str, why: str, now: datetime) -> Rebuilt:
             storage.connection.execute("UPDATE dropped_file SET dropped_at_us = ?", [ended_us])
             mark_stale(storage.connection, "SELECT 'superseded_plan' AS name, 0 AS part")
             _hold_scopes(storage, segments)
+            _restore_experiments(storage, segments)
             storage.advance(_offsets(folder, segments, {Path(path).parent.name for path in lost}))
             storage.connection.execute("DELETE FROM unfinished_migration")
     finally:
@@ -186,13 +191,34 @@ def _with_keys(event: str, table: pa.Table) -> pa.Table:
 
 
 def _hold_scopes(storage: Storage, segments: list[Segment]) -> None:
-    orders: list[dict[str, Any]] = []
-    for segment in segments:
-        if segment.event in ("RollbackOrdered", "LearningResumed"):
-            table = COLUMNS[segment.event].from_store(pq.read_table(storage.folder / segment.path))
-            orders += [{**row, "event": segment.event} for row in table.to_pylist()]
-    for order in sorted(orders, key=lambda row: (row["logged_at_us"], row["partition"], row["log_offset"])):
+    for order in _rows(storage, segments, "RollbackOrdered", "LearningResumed"):
         hold_or_release(storage.connection, order["scope"], order.get("to_version"), order["occurred_at_us"])
+
+
+def _restore_experiments(storage: Storage, segments: list[Segment]) -> None:
+    """Put the steps of experiments back, and the orders that no step has answered."""
+    rows = _rows(storage, segments, "ExperimentOrdered", "ExperimentStepped")
+    if not rows:
+        return
+    codec, found = Codec(), []
+    for row in rows:
+        event = msgspec.convert(row, EVENTS[row["event"]], strict=False)
+        message = Message(
+            "controls", row["partition"], row["log_offset"], row["logged_at_us"], None, codec.encode(event)
+        )
+        found.append(Order(message, event, ""))
+    answered = {each.event.cause_id for each in found if isinstance(each.event, ExperimentStepped)}
+    take_orders_and_steps(storage.connection, (each for each in found if each.event.event_id not in answered))
+
+
+def _rows(storage: Storage, segments: list[Segment], *events: str) -> list[dict[str, Any]]:
+    """The events of these kinds as plain values, in the order of the log."""
+    rows: list[dict[str, Any]] = []
+    for segment in segments:
+        if segment.event in events:
+            table = COLUMNS[segment.event].from_store(pq.read_table(storage.folder / segment.path))
+            rows += [{**row, "event": segment.event} for row in table.to_pylist()]
+    return sorted(rows, key=lambda row: (row["logged_at_us"], row["partition"], row["log_offset"]))
 
 
 def _offsets(folder: Path, segments: list[Segment], lost: set[str]) -> dict[tuple[str, int], int]:

@@ -23,6 +23,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from analytics.experimenting.kept import follow_experiments, take_orders_and_steps
 from analytics.intake import Batch
 from analytics.known import Known
 from analytics.outcomes import merge_outcomes
@@ -170,7 +171,9 @@ class Storage:
         if touched is not None:
             merge_outcomes(self.connection, tables, touched)
             follow_outcomes(self.connection)
+            follow_experiments(self.connection, tables)
         take_orders(self.connection, (o for o in batch.orders if o.event_key not in repeated))
+        take_orders_and_steps(self.connection, (o for o in batch.experiments if o.event_key not in repeated))
         take_past_profiles(self.connection, batch.profiles)
 
     def _export_again_what_is_torn(self) -> None:

@@ -18,6 +18,7 @@ LOG_EVENTS: Final[dict[str, str]] = {
     "ended_in_dead_letters": "a request ended in the dead letters alone, because no response could be published",
     "ended_by_an_error": "an error that nobody handled ended a process, a thread or a finalizer",
     "experiment_stepped": "a router heard of an experiment's step, or analytics published it",
+    "experiment_refused": "an order about an experiment says nothing new: its name is used, or nothing has it",
     "experiment_unreadable": "the profile of an experiment cannot be read; no conversation gets it",
     "file_unreadable": "a document of a source cannot be read, and is left out",
     "give_up_failed": "a request that was given up could not be ended; it is tried again",

@@ -9,7 +9,8 @@ somebody looks: the differences in quality, cost, latency and the share of failu
 in this order (a harm comes before a gain):
 
 1. ``rollback``: failures rose for sure by more than ``failures_margin``; or the new version's quality is below the floor for sure
-   and looks worse than the old one's.
+   and looks worse than the old one's; with a relative floor, it is less than that share of the old one's;
+   or it is worse for sure and looks below the floor.
 2. ``stop``, the old one stays: quality is worse for sure, or cost or latency is worse for sure by more than its margin.
 3. ``winner``: quality is not worse by more than its margin, cost and latency neither, all for sure, and one of the three is
    better for sure.
@@ -46,15 +47,20 @@ class Observed:
 
 @dataclass(frozen=True)
 class Rules:
-    """What counts as harm. Margins of cost and latency are shares of the old version's mean; ``most`` conversations end it."""
+    """What counts as harm. Margins of cost and latency are shares of the old version's mean; ``most`` conversations end it.
+
+    ``floor``: a reward, or a share of the old version's quality; ``bound``: see ``confidence.bounded``.
+    """
 
     floor: float
+    floor_is_relative: bool = False
     alpha: float = 0.05
     quality_margin: float = 0.02
     cost_margin: float = 0.10
     latency_margin: float = 0.20
     failures_margin: float = 0.01
     most: int = 100_000
+    bound: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -89,21 +95,28 @@ class Looks:
     harmless: Flags
 
 
-def looks(observed: Observed, rules: Rules) -> Looks:
-    """Work out what would be seen by looking after every conversation."""
+def looks(observed: Observed, rules: Rules, *, last: bool = False) -> Looks:
+    """Work out what would be seen by looking after every conversation, or with ``last`` after the last one alone, (..., 1)."""
     alpha = rules.alpha / SEQUENCES
-    given, shares = observed.given, observed.shares
-    quality = bounded(given, shares, observed.quality, alpha)
-    level = bounded_level(given, shares, observed.quality, alpha)
-    failures = bounded(given, shares, observed.failed, alpha)
-    cost = asymptotic(given, shares, observed.cost_usd, alpha)
-    latency = asymptotic(given, shares, observed.latency_ms, alpha)
-    dear = rules.cost_margin * _mean_of_old(given, observed.cost_usd)
-    slow = rules.latency_margin * _mean_of_old(given, observed.latency_ms)
+    given, shares, bound = observed.given, observed.shares, rules.bound
+    quality = bounded(given, shares, observed.quality, alpha, bound=bound, last=last)
+    level = bounded_level(given, shares, observed.quality, alpha, bound=bound, last=last)
+    failures = bounded(given, shares, observed.failed, alpha, bound=bound, last=last)
+    cost = asymptotic(given, shares, observed.cost_usd, alpha, last=last)
+    latency = asymptotic(given, shares, observed.latency_ms, alpha, last=last)
+    at = slice(-1, None) if last else slice(None)
+    dear = rules.cost_margin * _mean_of_old(given, observed.cost_usd)[..., at]
+    slow = rules.latency_margin * _mean_of_old(given, observed.latency_ms)[..., at]
+    if rules.floor_is_relative:
+        short = (rules.floor - 1) * _mean_of_old(given, observed.quality)[..., at]
+        below, looks_below = quality.upper < short, quality.center < short
+    else:
+        below, looks_below = (level.upper < rules.floor) & (quality.center < 0), level.center < rules.floor
     harmless = (quality.lower >= -rules.quality_margin) & (cost.upper <= dear) & (latency.upper <= slow)
     found: dict[tuple[Step, str], Flags] = {
         ("rollback", "failures rose"): failures.lower > rules.failures_margin,
-        ("rollback", "quality is below the floor"): (level.upper < rules.floor) & (quality.center < 0),
+        ("rollback", "quality is below the floor"): below,
+        ("rollback", "quality is worse, and looks below the floor"): (quality.upper < 0) & looks_below,
         ("stop", "quality is worse"): quality.upper < 0,
         ("stop", "it costs more"): cost.lower > dear,
         ("stop", "it is slower"): latency.lower > slow,
@@ -120,7 +133,7 @@ def judge(observed: Observed, rules: Rules) -> Finding:
     n = observed.given.shape[-1]
     if n == 0:
         return Finding("running", "no conversation has ended yet", 0, ())
-    seen = looks(observed, rules)
+    seen = looks(observed, rules, last=True)
     evidence = tuple(
         Evidence(name, float(each.center[-1]), float(each.lower[-1]), float(each.upper[-1]))
         for name, each in seen.sequences.items()

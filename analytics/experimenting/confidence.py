@@ -3,7 +3,8 @@
 In: for conversations in the order in which they began, which version each was given, with what probability, and what came of it.
 Out: after every one of them the estimated difference (new less old) and the radius around it, so that with probability 1 - alpha
 the true difference is inside at every moment: one may look after each observation and stop when one likes. Keeps nothing, cannot
-fail. All functions take arrays of shape (..., n) with time last.
+fail. All functions take arrays of shape (..., n) with time last; with ``last`` they give the last moment alone, (..., 1), which
+costs a fraction.
 
 With share p of the new version and A = 1 where it was given, a term is
 
@@ -73,23 +74,29 @@ def bounds_of(shares: Floats) -> Floats:
     return found
 
 
-def bounded(given: Flags, shares: Floats, outcomes: Floats, alpha: float) -> Sequence:
-    """The difference of means of outcomes in [0, 1]."""
+def bounded(
+    given: Flags, shares: Floats, outcomes: Floats, alpha: float, *, bound: float = 0.0, last: bool = False
+) -> Sequence:
+    """The difference of means of outcomes in [0, 1]. ``bound``: at least the largest that any share will have, for shares that
+    change on the way: what is mixed has to be settled before.
+    """
     z = terms(given, shares, outcomes)
-    return _around(z.cumsum(axis=-1), z, bounds_of(shares), alpha)
+    return _around(z.cumsum(axis=-1), z, bounds_of(shares), alpha, bound=bound, last=last)
 
 
-def bounded_level(given: Flags, shares: Floats, outcomes: Floats, alpha: float) -> Sequence:
+def bounded_level(
+    given: Flags, shares: Floats, outcomes: Floats, alpha: float, *, bound: float = 0.0, last: bool = False
+) -> Sequence:
     """The mean of the new version's outcomes in [0, 1], over all conversations: the same with z = A / p (y - c), around c."""
     before = _before(outcomes)
     z = given / shares * (outcomes - before)
-    return _around((z + before).cumsum(axis=-1), z, 1 / shares, alpha)
+    return _around((z + before).cumsum(axis=-1), z, 1 / shares, alpha, bound=bound, last=last)
 
 
 def evidence_of_difference(given: Flags, shares: Floats, outcomes: Floats) -> Floats:
     """(..., n): the logarithm of the evidence against equal means; ``bounded`` excludes 0 where it is log(2 / alpha) or more."""
     z = terms(given, shares, outcomes)
-    rates, costs = _costs(z, bounds_of(shares))
+    rates, costs = _costs(z, bounds_of(shares), bound=0.0, last=False)
     return _log_mixture(np.abs(z.cumsum(axis=-1)), rates, costs)[0]
 
 
@@ -99,10 +106,11 @@ def _before(outcomes: Floats) -> Floats:
     return np.maximum(found, 0.0)
 
 
-def _around(totals: Floats, z: Floats, bounds: Floats, alpha: float) -> Sequence:
+def _around(totals: Floats, z: Floats, bounds: Floats, alpha: float, *, bound: float, last: bool) -> Sequence:
     """Invert the mixture by Newton's method: from above a convex, rising function's root is approached from above."""
-    count = np.arange(1, z.shape[-1] + 1)
-    rates, costs = _costs(z, bounds)
+    at = slice(-1, None) if last else slice(None)
+    count, totals = np.arange(1, z.shape[-1] + 1)[at], totals[..., at]
+    rates, costs = _costs(z, bounds, bound=bound, last=last)
     target = np.log(2 / alpha)
     radius = np.min((target + np.log(RATES) + costs) / rates, axis=-1)
     for _ in range(_STEPS):
@@ -111,13 +119,14 @@ def _around(totals: Floats, z: Floats, bounds: Floats, alpha: float) -> Sequence
     return Sequence(totals / count, radius / count)
 
 
-def _costs(z: Floats, bounds: Floats) -> tuple[Floats, Floats]:
+def _costs(z: Floats, bounds: Floats, *, bound: float, last: bool) -> tuple[Floats, Floats]:
     """The rates (RATES,), and what each has cost so far (..., n, RATES): the sum of psi(l) z^2."""
-    rates = LARGEST_RATE / bounds.max() * 0.5 ** np.arange(RATES)
-    costs = np.empty((*z.shape, RATES))
+    rates: Floats = LARGEST_RATE / np.maximum(bounds.max(), bound) * 0.5 ** np.arange(RATES)
+    costs = np.empty((*z.shape[:-1], 1 if last else z.shape[-1], RATES))
     for place, rate in enumerate(rates):
         psi = (-np.log1p(-bounds * rate) - bounds * rate) / bounds**2
-        costs[..., place] = (psi * z**2).cumsum(axis=-1)
+        cost = psi * z**2
+        costs[..., place] = cost.sum(axis=-1, keepdims=True) if last else cost.cumsum(axis=-1)
     return rates, costs
 
 
@@ -129,7 +138,7 @@ def _log_mixture(total: Floats, rates: Floats, costs: Floats) -> tuple[Floats, F
     return top + np.log(raised.mean(axis=-1)), (raised * rates).sum(axis=-1) / raised.sum(axis=-1)
 
 
-def asymptotic(given: Flags, shares: Floats, outcomes: Floats, alpha: float) -> Sequence:
+def asymptotic(given: Flags, shares: Floats, outcomes: Floats, alpha: float, *, last: bool = False) -> Sequence:
     """The difference of means of outcomes without a bound."""
     z = terms(given, shares, outcomes)
     count = np.arange(1, z.shape[-1] + 1)
@@ -140,4 +149,5 @@ def asymptotic(given: Flags, shares: Floats, outcomes: Floats, alpha: float) -> 
     radius = np.sqrt(variance * 2 * grown / (count**2 * tuning) * np.log(np.sqrt(grown) / alpha))
     of_new = given.cumsum(axis=-1)
     enough = (of_new >= LEAST_EACH) & (count - of_new >= LEAST_EACH)
-    return Sequence(center, np.where(enough, radius, np.inf))
+    at = slice(-1, None) if last else slice(None)
+    return Sequence(center[..., at], np.where(enough, radius, np.inf)[..., at])

@@ -28,6 +28,9 @@ SELECT
     pinned,
     decided,
     overrides,
+    experiment,
+    branch,
+    branch_share,
     quality_floor,
     floor_met,
     cost_ceiling_usd,
@@ -71,6 +74,9 @@ COMMENT ON COLUMN plans.feature_set IS 'Version of the feature set.';
 COMMENT ON COLUMN plans.pinned IS 'The parts that the user stated.';
 COMMENT ON COLUMN plans.decided IS 'The parts that the system chose.';
 COMMENT ON COLUMN plans.overrides IS 'Emergency overrides in force.';
+COMMENT ON COLUMN plans.experiment IS 'The experiment that the request is in; nothing where it is in none.';
+COMMENT ON COLUMN plans.branch IS 'new or old: the version of the experiment that decided; the probabilities are those of this branch.';
+COMMENT ON COLUMN plans.branch_share IS 'Probability with which a conversation gets the new version.';
 COMMENT ON COLUMN plans.quality_floor IS 'The floor in force as an absolute reward, in [0, 1].';
 COMMENT ON COLUMN plans.floor_met IS 'False where no eligible strategy was known to meet the floor, and the best one answers.';
 COMMENT ON COLUMN plans.cost_ceiling_usd IS 'Most that the conversation may cost, in US dollars.';

@@ -12,6 +12,9 @@ from analytics.public import NAME, VIEWS, publish
 from analytics.storage import Storage
 from schemas import (
     Evidence,
+    Experiment,
+    ExperimentEvidence,
+    ExperimentStepped,
     Measure,
     Optimization,
     OverrideSet,
@@ -83,6 +86,24 @@ OVERRIDE = OverrideSet(
     subject="override:force_simple_agents",
     name="force_simple_agents",
     value="true",
+)
+STEP = ExperimentStepped(
+    event_id="c" * 32,
+    occurred_at_us=T0_US,
+    subject="experiment:try",
+    experiment=Experiment(
+        name="try", workflow="customer_support", kind="strategy", version=REMOTE, shares=(0.5,), floor=0.8
+    ),
+    number=2,
+    state="rolled_back",
+    share=0.0,
+    conversations=60,
+    given=29,
+    evidence=(
+        ExperimentEvidence(name="quality", estimate=-0.5, lower=-0.7, upper=-0.3, old=0.9, new=0.4),
+        ExperimentEvidence(name="cost_usd", estimate=0.0, lower=None, upper=None, old=0.001, new=0.01),
+    ),
+    reason="quality is below the floor",
 )
 
 GOLDEN: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
@@ -225,6 +246,16 @@ GOLDEN: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
             (T0 + HOUR, "customer_support", "latency", 200.0, 1, 1),
         ],
     ),
+    "experiments": (
+        """SELECT name, number, kind, version, state, share, conversations, given, quality_old, quality_upper, cost_usd_new,
+        latency_ms_new, len(evidence), reason, newest FROM experiments""",
+        [
+            (
+                *("try", 2, "strategy", "premium-semantic", "rolled_back", 0.0, 60, 29, 0.9, -0.3, 0.01, None, 2),
+                *("quality is below the floor", True),
+            )
+        ],
+    ),
     "overrides": (
         "SELECT name, value, reason FROM overrides",
         [("force_simple_agents", "true", "")],
@@ -253,6 +284,7 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Path:
             PROFILE,
             REPORT,
             OVERRIDE,
+            STEP,
         ),
         T0_US,
     )

@@ -118,7 +118,7 @@ def test_the_evidence_against_equal_means_does_not_grow_on_average_whatever_came
     """One more term, by enumeration: the mean of exp(l z - psi z^2) is at most 1, for z and for -z."""
     chances = np.array([share * mean, share * (1 - mean), (1 - share) * mean, (1 - share) * (1 - mean)])
     z = np.array([1 / share, 1 / share, -1 / (1 - share), -1 / (1 - share)]) * (np.array([1, 0, 1, 0]) - center)
-    rates, costs = _costs(z[:, None], bounds_of(np.array([share])))
+    rates, costs = _costs(z[:, None], bounds_of(np.array([share])), bound=0.0, last=False)
 
     for sign in (1, -1):
         grown = chances @ np.exp(sign * rates * z[:, None] - costs[:, 0])
@@ -145,3 +145,30 @@ def test_costs_say_nothing_before_there_are_enough_of_either_version():
 
     assert np.isinf(sequence.radius[:enough]).all()
     assert np.isfinite(sequence.radius[enough:]).all()
+
+
+def test_the_last_look_alone_sees_what_the_last_of_all_looks_sees_and_a_bound_that_is_stated_holds_from_the_first_on():
+    rng = np.random.default_rng(26)
+    many = conversations(rng, 3, 500, better=-0.2)
+    for rules in (Rules(floor=0.6), Rules(floor=0.9, floor_is_relative=True, bound=20.0)):
+        all_, last = looks(many, rules), looks(many, rules, last=True)
+        for name, each in all_.sequences.items():
+            assert each.lower[:, -1:] == pytest.approx(last.sequences[name].lower), name
+            assert each.upper[:, -1:] == pytest.approx(last.sequences[name].upper), name
+        for rule, fired in all_.rules.items():
+            assert (fired[:, -1:] == last.rules[rule]).all(), rule
+    few = Observed(
+        *(getattr(many, f)[..., :100] for f in ("given", "shares", "quality", "cost_usd", "latency_ms", "failed"))
+    )
+    bounded_for_all = looks(many, Rules(floor=0.6, bound=20.0)).sequences["quality"]
+    assert looks(few, Rules(floor=0.6, bound=20.0)).sequences["quality"].radius == pytest.approx(
+        bounded_for_all.radius[:, :100]
+    )
+
+
+def test_a_relative_floor_is_a_share_of_what_the_old_version_reaches():
+    bad = conversations(np.random.default_rng(27), 1, 3_000, better=-0.3)
+    one = Observed(bad.given[0], bad.shares, bad.quality[0], bad.cost_usd[0], bad.latency_ms[0], bad.failed[0])
+
+    assert judge(one, Rules(floor=0.95, floor_is_relative=True)).reason == "quality is below the floor"
+    assert judge(one, Rules(floor=0.5, floor_is_relative=True)).reason == "quality is worse"
