@@ -13,8 +13,14 @@ T = TypeVar("T")
 _POLL_S = 0.02
 
 
-def eventually(condition: Callable[[], T], within_s: float = 10.0, *, describe: str | None = None) -> T:
-    """Call `condition` until it gives something true; that value.
+def eventually(
+    condition: Callable[[], T],
+    within_s: float = 10.0,
+    *,
+    describe: str | None = None,
+    every_s: float = _POLL_S,
+) -> T:
+    """Call `condition` until it gives something true; that value. ``every_s``: the pause, for a condition that costs something.
 
     Errors: AssertionError after `within_s`, with the last value, or the last AssertionError that
     the condition raised itself. Any other exception leaves at once.
@@ -26,7 +32,7 @@ def eventually(condition: Callable[[], T], within_s: float = 10.0, *, describe: 
             return last
         if time.monotonic() >= deadline:
             _give_up(condition, within_s, last, failure, describe)
-        time.sleep(_POLL_S)
+        time.sleep(every_s)
 
 
 async def eventually_async(

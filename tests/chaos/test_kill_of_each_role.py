@@ -12,7 +12,7 @@ import pytest
 
 from streams.topics import STAGES
 from tests.chaos_parts.load import BOUNDS_VARIABLE, RATE, Load
-from tests.chaos_parts.stored import stored_until_us
+from tests.chaos_parts.stored import LOOK_EVERY_S, stored_until_us
 from tests.chaos_parts.world import FLOW, World, now_us
 from tests.waiting import eventually
 
@@ -42,7 +42,12 @@ def _killed(world: World, role: str, seed: int) -> tuple[Load, float]:
         world.await_flow(FLOW[role])
         recovery_s = world.recovery_s(moment, now_us(), FLOW[role])
     else:
-        eventually(lambda: stored_until_us(world.deployment) > moment, 60, describe="what came since is stored")
+        eventually(
+            lambda: stored_until_us(world.deployment) > moment,
+            60,
+            describe="what came since is stored",
+            every_s=LOOK_EVERY_S,
+        )
         recovery_s = (now_us() - moment) / 1e6
     load.stop()
     return load, recovery_s
