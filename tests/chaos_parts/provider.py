@@ -126,11 +126,11 @@ class _Server:
         whole = False
         try:
             if mode == "hang":
-                await self._hang(reader)
-            elif mode == "answer":
-                await asyncio.sleep(delay_s)
-                if reader.at_eof():  # the caller's patience ended, or the caller
-                    raise ConnectionResetError
+                changed = asyncio.ensure_future(self._changed.wait())
+                await self._wait(reader, changed)
+                raise ConnectionResetError
+            if mode == "answer":
+                await self._wait(reader, asyncio.ensure_future(asyncio.sleep(delay_s)))
                 await self._write(writer, "200 OK", _answer(number, body["model"], question))
                 whole = True
             else:
@@ -138,13 +138,15 @@ class _Server:
         finally:
             self._note(call=number, ended_us=time.time_ns() // 1_000, whole=whole)
 
-    async def _hang(self, reader: asyncio.StreamReader) -> None:
+    async def _wait(self, reader: asyncio.StreamReader, until: asyncio.Future[Any]) -> None:
+        """Wait for something; ends at once where the caller leaves: its patience ended, or the caller."""
         left = asyncio.ensure_future(reader.read(1))
-        changed = asyncio.ensure_future(self._changed.wait())
-        await asyncio.wait({left, changed}, return_when=asyncio.FIRST_COMPLETED)
-        for each in (left, changed):
+        done, waiting = await asyncio.wait({left, until}, return_when=asyncio.FIRST_COMPLETED)
+        for each in waiting:
             each.cancel()
-        raise ConnectionResetError
+        await asyncio.gather(*waiting, return_exceptions=True)  # nobody may read meanwhile
+        if left in done:
+            raise ConnectionResetError
 
     async def _write(self, writer: asyncio.StreamWriter, status: str, content: object) -> None:
         raw = json.dumps(content).encode()
