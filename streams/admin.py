@@ -48,7 +48,7 @@ def partitions_of(topic: Topic | Table, partitions: int) -> int:
 
 
 def create_topics(deployment: Deployment, *, partitions: int, for_ever: bool = False) -> list[str]:
-    """Create what is missing, the tables' changelogs too; the names created (with the deployment's prefix).
+    """Create what is missing, the tables' changelogs too, and wait until the broker lists it; the names created, with their prefix.
 
     ``for_ever``: nothing on them expires, because what is copied there is old already.
     """
@@ -67,18 +67,17 @@ def create_topics(deployment: Deployment, *, partitions: int, for_ever: bool = F
         for name, topic in declared.items()
         if name not in existing
     ]
-    created, others = [], set()
+    created: list[str] = []
     for name, done in admin.create_topics(wanted, operation_timeout=TIMEOUT_S).items() if wanted else ():
         try:
             done.result()
         except KafkaException as error:
             if error.args[0].code() != _ALREADY_EXISTS:
                 raise
-            others.add(name)  # another process was faster, perhaps with other settings
-        else:
-            created.append(name)
+            continue  # another process was faster, perhaps with other settings
+        created.append(name)
     deadline_s = time.monotonic() + TIMEOUT_S
-    while not others <= existing.keys() and time.monotonic() < deadline_s:
+    while not declared.keys() <= existing.keys() and time.monotonic() < deadline_s:
         time.sleep(_METADATA_PAUSE_S)  # a broker lists a topic a moment after it exists
         existing = _partitions_on_broker(admin, deployment)
     _refuse_other_partitions(declared, existing, partitions)
