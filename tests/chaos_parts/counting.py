@@ -31,6 +31,10 @@ CLOCK_US = 2_000
 """Kafka's time is in milliseconds: an answer may be so much earlier than it says."""
 
 
+NOTICED_US = 250_000
+"""The provider may notice so late, on a machine that is busy, that its caller has left."""
+
+
 @dataclass
 class Verdict:
     """The counts, and the culprits."""
@@ -178,7 +182,7 @@ def paid_twice(
 
 
 def _hung_up(before: Call, after: Call) -> bool:
-    return before.ended_us is not None and not before.whole and before.ended_us <= after.begun_us
+    return before.ended_us is not None and not before.whole and before.ended_us <= after.begun_us + NOTICED_US
 
 
 def longest_gap_s(

@@ -19,20 +19,22 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from tests.hosted import completion
 
 ROOT = Path(__file__).resolve().parents[2]
+GAVE_UP_WITHIN_S = 0.25
+"""Who reads an answer keeps the connection for the next call."""
 TOKEN = re.compile(r"\[([^\[\]]+)\]")
 
 
 @dataclass(frozen=True)
 class Call:
     """One call of the ledger; times in microseconds since 1970-01-01 UTC. ``whole``: the answer was written to its end, to a caller
-    who was still there."""
+    who was still there and had not already given up: that one closes the connection instead of reading."""
 
     token: str
     mode: str
@@ -47,11 +49,7 @@ def read_ledger(path: Path) -> list[Call]:
     for line in path.read_text(encoding="utf-8").splitlines():
         said = json.loads(line)
         number = said.pop("call")
-        if "token" in said:
-            calls[number] = Call(**said)
-        else:
-            begun = calls[number]
-            calls[number] = Call(begun.token, begun.mode, begun.begun_us, said["ended_us"], said["whole"])
+        calls[number] = replace(calls[number], **said) if number in calls else Call(**said)
     return list(calls.values())
 
 
@@ -101,6 +99,7 @@ class _Server:
         self._changed = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number, answered_s = None, 0.0
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -112,13 +111,16 @@ class _Server:
                     self._changed = asyncio.Event()
                     await self._write(writer, "200 OK", {})
                 else:
-                    await self._call(body, reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # who asked left, or was killed
+                    number = None
+                    number = await self._call(body, reader, writer)
+                    answered_s = time.monotonic()
+        except (asyncio.IncompleteReadError, ConnectionError):  # who asked left, or was killed
+            if number is not None and time.monotonic() - answered_s < GAVE_UP_WITHIN_S:
+                self._note(call=number, whole=False)
         finally:
             writer.close()
 
-    async def _call(self, body: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _call(self, body: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
         number, mode, delay_s = next(self._numbers), self._mode, self._delay_s
         question = body["messages"][-1]["content"]
         token = TOKEN.search(question)
@@ -137,6 +139,7 @@ class _Server:
                 await self._write(writer, f"{mode} Refused", {"error": {"message": f"status {mode}"}})
         finally:
             self._note(call=number, ended_us=time.time_ns() // 1_000, whole=whole)
+        return number
 
     async def _wait(self, reader: asyncio.StreamReader, until: asyncio.Future[Any]) -> None:
         """Wait for something; ends at once where the caller leaves: its patience ended, or the caller."""

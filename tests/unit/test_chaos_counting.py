@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos_parts.counting import Ended, Identity, Verdict, judge, longest_gap_s
+from tests.chaos_parts.counting import NOTICED_US, Ended, Identity, Verdict, judge, longest_gap_s
 from tests.chaos_parts.provider import Call
 from tests.chaos_parts.reading import Entry
 
@@ -86,9 +86,12 @@ def test_a_call_that_the_provider_refused_is_not_paid() -> None:
 
 
 def test_a_try_after_a_call_that_its_caller_hung_up_on_is_not_paid_twice_but_one_beside_it_is() -> None:
-    hung_up = Call("/".join(ONE), "answer", 0, 10)
-    assert judged(REQUEST, response(), calls=[hung_up, Call("/".join(ONE), "answer", 20)]).paid_twice == []
-    assert len(judged(REQUEST, response(), calls=[hung_up, Call("/".join(ONE), "answer", 5)]).paid_twice) == 1
+    hung_up = Call("/".join(ONE), "answer", 0, 10 * NOTICED_US)
+    for begun_us, wrong in ((11 * NOTICED_US, 0), (9 * NOTICED_US, 0), (8 * NOTICED_US, 1)):
+        said = judged(
+            REQUEST, response(at_us=20 * NOTICED_US), calls=[hung_up, Call("/".join(ONE), "answer", begun_us)]
+        )
+        assert len(said.paid_twice) == wrong
     whole = Call("/".join(ONE), "answer", 0, 10, whole=True)
     assert len(judged(REQUEST, response(), calls=[whole, Call("/".join(ONE), "answer", 20)]).paid_twice) == 1
 
