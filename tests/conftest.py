@@ -14,25 +14,28 @@ from infra.broker import RunningBroker, provide_broker
 _ROOT = Path(__file__).resolve().parents[1]
 _STARTING = {"broker", "shared_world", "own_world"}
 """Fixtures that start a broker, or roles on one."""
-_PROCESSES = "processes"
+_PROCESSES, _FAULTS = "processes", "faults"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests for `-n 2 --dist loadgroup`, as `make test` asks: all that start processes first, in one process of pytest.
+    """Group the tests for `-n 2 --dist loadgroup`, as `make test` asks: those that start processes first, in two groups.
 
-    They wait most of the time, one after the other, and share the brokers and the loops of the session; the other process has the
-    processor meanwhile for what only computes, a group for each file.
+    One process of pytest has all that share the session's broker and loops, and mostly waits. The other has the fault suite's part,
+    and then what only computes, a group for each file, while the first waits.
     """
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_PROCESSES if _starts_processes(item) else item.path.stem))
-    items.sort(key=lambda item: not _starts_processes(item))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    order = (_PROCESSES, _FAULTS)
+    items.sort(key=lambda item: order.index(group) if (group := _group(item)) in order else len(order))
 
 
-def _starts_processes(item: pytest.Item) -> bool:
+def _group(item: pytest.Item) -> str:
     said = item.get_closest_marker("xdist_group")
     if said is not None:
-        return bool(said.args[0] == _PROCESSES)
-    return item.path.parent.name == "e2e" or not _STARTING.isdisjoint(getattr(item, "fixturenames", ()))
+        return str(said.args[0])
+    if item.path.parent.name != "e2e" and _STARTING.isdisjoint(getattr(item, "fixturenames", ())):
+        return item.path.stem
+    return _FAULTS if item.path.parent.name == "chaos" else _PROCESSES
 
 
 @pytest.fixture(scope="session")
