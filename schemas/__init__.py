@@ -24,6 +24,7 @@ from schemas.profile_updated import (
     Optimization,
     ProfileUpdated,
 )
+from schemas.quality_fell import Advice, FallPart, QualityFell
 from schemas.record import Record
 from schemas.request_received import GivenDocument, RequestReceived, Turn
 from schemas.request_routed import Candidate, Exclusion, Plan, RequestRouted, Step
@@ -54,6 +55,7 @@ EVENTS: dict[str, type[Record]] = {
         StagePaused,
         StageResumed,
         StageRestarted,
+        QualityFell,
         ProfileUpdated,
         OverrideSet,
         RollbackOrdered,
@@ -69,6 +71,7 @@ EVENTS: dict[str, type[Record]] = {
 
 __all__ = [
     "EVENTS",
+    "Advice",
     "Belief",
     "Candidate",
     "ChunkGenerated",
@@ -79,6 +82,7 @@ __all__ = [
     "ExperimentEvidence",
     "ExperimentOrdered",
     "ExperimentStepped",
+    "FallPart",
     "FeedbackGiven",
     "GenerationCompleted",
     "GenerationFailed",
@@ -91,6 +95,7 @@ __all__ = [
     "OverrideSet",
     "Plan",
     "ProfileUpdated",
+    "QualityFell",
     "Record",
     "RequestReceived",
     "RequestRouted",

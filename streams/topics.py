@@ -19,6 +19,7 @@ from schemas import (
     LearningResumed,
     OverrideSet,
     ProfileUpdated,
+    QualityFell,
     Record,
     RequestReceived,
     RequestRouted,
@@ -171,11 +172,11 @@ _DECLARED = (
     Topic(
         "metrics",
         "stage",
-        (StageMeasured, StagePaused, StageResumed, StageRestarted),
-        STAGES,
+        (StageMeasured, StagePaused, StageResumed, StageRestarted, QualityFell),
+        (*STAGES, "operator"),
         ("analytics",),
         _NUMBERS,
-        "operational measurements, and what stages say of themselves",
+        "operational measurements, what stages say of themselves, and falls of quality",
     ),
     Topic(
         "profile-updates",

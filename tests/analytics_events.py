@@ -230,6 +230,7 @@ TOPIC_OF = {
     "LearningResumed": "controls",
     "ExperimentOrdered": "controls",
     "ExperimentStepped": "controls",
+    "QualityFell": "metrics",
 }
 
 

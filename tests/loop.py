@@ -52,7 +52,7 @@ workflow:
       context: {{sources: [penstock_docs]}}
       prompt: "{{{{message}}}}"
 """
-WORKFLOWS = ("help", "taught", "returned", "versioned")
+WORKFLOWS = ("help", "taught", "returned", "versioned", "tried")
 
 E = TypeVar("E", bound=Record)
 

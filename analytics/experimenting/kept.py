@@ -45,9 +45,19 @@ _CONVERSATIONS = """
 SELECT given, share, coalesce(reward, 0) AS quality, coalesce(cost_usd, 0) AS cost_usd, coalesce(latency_ms, 0) AS latency_ms,
     (NOT answered OR coalesce(step, 0) > 0)::DOUBLE AS failed, routing_id, known_at_us,
     answered IS NULL OR (answered AND reward IS NULL) AS open,
-    logged_at_us < (SELECT max(logged_at_us) FROM experiment_outcome WHERE experiment = $name) - $patience AS late
-FROM experiment_outcome WHERE experiment = $name ORDER BY logged_at_us, partition, log_offset
+    logged_at_us < (SELECT max(logged_at_us) FROM {source} WHERE experiment = $name) - $patience AS late
+FROM {source} WHERE experiment = $name ORDER BY logged_at_us, partition, log_offset
 """
+PRIVATE = "experiment_outcome"
+PUBLIC = """(
+    SELECT p.experiment, p.branch = 'new' AS given, p.branch_share AS share, o.reward, o.cost_usd, o.latency_ms, o.answered, o.step,
+        p.event_id AS routing_id, p.partition, p.log_offset, epoch_us(p.logged_at) AS logged_at_us,
+        greatest(coalesce(epoch_us(o.responded_at), 0), coalesce(epoch_us(o.rewarded_at), 0)) AS known_at_us
+    FROM plans p LEFT JOIN outcomes o ON o.routing_id = p.event_id
+    WHERE p.experiment = $name
+    QUALIFY row_number() OVER (PARTITION BY p.tenant, p.conversation_id ORDER BY p.logged_at, p.partition, p.log_offset) = 1
+)"""
+"""The same as ``experiment_outcome``, from the public views."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +114,11 @@ def _begun(plans: pa.Table | None) -> pa.Table | None:
     )
 
 
-def conversations(connection: duckdb.DuckDBPyConnection, name: str) -> Conversations:
+def conversations(connection: duckdb.DuckDBPyConnection, name: str, source: str = PRIVATE) -> Conversations:
     """Those that have ended, up to the first that has not; one that has been open for too long is left out."""
-    found = connection.execute(_CONVERSATIONS, {"name": name, "patience": PATIENCE_US}).fetchnumpy()
+    found = connection.execute(
+        _CONVERSATIONS.format(source=source), {"name": name, "patience": PATIENCE_US}
+    ).fetchnumpy()
     waits = np.flatnonzero(found["open"] & ~found["late"])
     end = int(waits[0]) if len(waits) else len(found["open"])
     kept = np.flatnonzero(~found["open"][:end])
@@ -158,7 +170,8 @@ def keep_step(
 def answered_orders(connection: duckdb.DuckDBPyConnection, codec: Codec) -> list[ExperimentOrdered]:
     """Give the orders that wait, in the order of the log, and forget them: the step in this transaction answers them."""
     rows = connection.execute("SELECT payload FROM pending_experiment_order ORDER BY log_offset").fetchall()
-    connection.execute("DELETE FROM pending_experiment_order")
+    if rows:
+        connection.execute("DELETE FROM pending_experiment_order")
     orders = (codec.decode(payload) for (payload,) in rows)
     return [order for order in orders if isinstance(order, ExperimentOrdered)]
 

@@ -13,14 +13,17 @@ already is a fact; only the next one is decided. A reward that is revised after 
 
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import duckdb
+import msgspec
 import numpy as np
 
 from agents.deciding.experiment import STATE_KEPT
 from agents.deciding.planning import scope_of
 from analytics.experimenting.comparing import Finding, Observed, Rules, judge
 from analytics.experimenting.kept import (
+    PUBLIC,
     Conversations,
     answered_orders,
     conversations,
@@ -242,6 +245,21 @@ def evidence_of(finding: Finding, observed: Observed) -> tuple[ExperimentEvidenc
         )
         for each in finding.evidence
     )
+
+
+def seen_so_far(connection: duckdb.DuckDBPyConnection, experiment: Experiment) -> dict[str, Any] | None:
+    """What the conversations of an experiment show at the moment, from the public views; None where none has ended."""
+    observed = conversations(connection, experiment.name, PUBLIC).observed
+    if not len(observed.given):
+        return None
+    finding = judge(observed, rules_of(experiment))
+    return {
+        "conversations": finding.conversations,
+        "given": int(observed.given.sum()),
+        "verdict": finding.step,
+        "reason": finding.reason,
+        "evidence": [msgspec.to_builtins(each) for each in evidence_of(finding, observed)],
+    }
 
 
 def brought_back(step: ExperimentStepped) -> RollbackOrdered | None:

@@ -16,6 +16,7 @@ from schemas import (
     LearningResumed,
     OverrideSet,
     ProfileUpdated,
+    QualityFell,
     Record,
     RequestReceived,
     RequestRouted,
@@ -122,6 +123,11 @@ def _(event: ResumeOrdered) -> str:
 @gist.register
 def _(event: ProfileUpdated) -> str:
     return f"{event.scope} version {event.version} ({event.kind}): {shortened(event.sentence, _TEXT)}"
+
+
+@gist.register
+def _(event: QualityFell) -> str:
+    return shortened(event.sentence, _TEXT)
 
 
 @gist.register

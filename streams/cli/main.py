@@ -12,9 +12,11 @@ from typer.core import TyperGroup
 
 from streams.cli import (
     dead_letters,
+    diagnose,
     doctor,
     drawing,
     evaluate,
+    experiment,
     explaining,
     overrides,
     profiles,
@@ -96,6 +98,8 @@ sql.add_to(app)
 slo.add_to(app)
 evaluate.add_to(app)
 whatif.add_to(app)
+diagnose.add_to(app)
+experiment.add_to(app)
 evaluate.add_to(app)
 doctor.add_to(app)
 

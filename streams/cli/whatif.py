@@ -13,7 +13,7 @@ import typer
 
 from streams.cli.moments import moment_us
 from streams.cli.printing import FAILED, ON_THE_SCREEN, USAGE, Failure, as_json, say, show_table, write
-from streams.cli.surroundings import surroundings
+from streams.cli.surroundings import Surroundings, surroundings
 
 if TYPE_CHECKING:
     from agents.deciding.catalogue import Catalogue
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from analytics.offpolicy.words import About
     from streams.deployment import Deployment
 
+COST_WEIGHT = 0.1
 _MOST = 50_000
 _US_PER_DAY = 86_400_000_000
 _LEAST_SPAN_US = 3_600_000_000
@@ -42,7 +43,7 @@ def whatif(
     workflow: Annotated[str | None, typer.Option(help="Only this workflow's requests.")] = None,
     cost_weight: Annotated[
         float, typer.Option(min=0, help="What the price of the best strategy is worth in quality, for the value.")
-    ] = 0.1,
+    ] = COST_WEIGHT,
     latency_weight: Annotated[
         float, typer.Option(min=0, help="What a second is worth in quality, for the value.")
     ] = 0.0,
@@ -57,20 +58,22 @@ def whatif(
     Example: penstock whatif --policy cheaper.yaml --since 7d --page impact.html
     """
     from agents.loading.reading import load_catalogue, load_policy
-    from analytics.offpolicy.impact import impact, worth_of
     from analytics.offpolicy.words import About, as_values
 
     around = surroundings(ctx)
     deployment, now_us = around.deployment(), around.clock_us()
     catalogue = load_catalogue(deployment.catalogue, os.environ)
     stated = load_policy(policy, catalogue)
-    past, probabilities = _again(
-        deployment, stated, catalogue, since_us=moment_us(since, "--since", now_us), workflow=workflow, most=limit
+    found, past = impact_of(
+        around,
+        stated,
+        catalogue,
+        since=since,
+        workflow=workflow,
+        cost_weight=cost_weight,
+        latency_weight=latency_weight,
+        most=limit,
     )
-    floors = past.floors
-    if stated.quality_floor is not None and stated.quality_floor.kind == "absolute":
-        floors = floors * 0 + stated.quality_floor.value
-    found = impact(past.log, probabilities, floors, worth_of(past.log, cost_weight, latency_weight))
     span_us = max(now_us - past.oldest_us, _LEAST_SPAN_US)
     about = About(stated.name or policy.stem, since, workflow, past.unrewarded, found.requests * _US_PER_DAY / span_us)
     if page is not None:
@@ -83,6 +86,30 @@ def whatif(
         _show(found, about)
     if found.verdict.answer != "promote":
         raise typer.Exit(FAILED)
+
+
+def impact_of(
+    around: Surroundings,
+    stated: "PolicyFile",
+    catalogue: "Catalogue",
+    *,
+    since: str,
+    workflow: str | None,
+    cost_weight: float = COST_WEIGHT,
+    latency_weight: float = 0.0,
+    most: int = _MOST,
+) -> "tuple[Impact, Past]":
+    """What a policy would have done to the log since then, and that log. ``Failure`` where nothing is logged."""
+    from analytics.offpolicy.impact import impact, worth_of
+
+    since_us = moment_us(since, "--since", around.clock_us())
+    past, probabilities = _again(
+        around.deployment(), stated, catalogue, since_us=since_us, workflow=workflow, most=most
+    )
+    floors = past.floors
+    if stated.quality_floor is not None and stated.quality_floor.kind == "absolute":
+        floors = floors * 0 + stated.quality_floor.value
+    return impact(past.log, probabilities, floors, worth_of(past.log, cost_weight, latency_weight)), past
 
 
 def _again(

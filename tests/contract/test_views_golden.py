@@ -15,10 +15,12 @@ from schemas import (
     Experiment,
     ExperimentEvidence,
     ExperimentStepped,
+    FallPart,
     Measure,
     Optimization,
     OverrideSet,
     ProfileUpdated,
+    QualityFell,
     StageMeasured,
 )
 from tests.analytics_events import (
@@ -104,6 +106,34 @@ STEP = ExperimentStepped(
         ExperimentEvidence(name="cost_usd", estimate=0.0, lower=None, upper=None, old=0.001, new=0.01),
     ),
     reason="quality is below the floor",
+)
+FALL = QualityFell(
+    event_id="b" * 32,
+    occurred_at_us=T0_US + HOUR_US,
+    workflow="customer_support",
+    measure="quality",
+    since_us=T0_US,
+    earliest_us=T0_US,
+    latest_us=T0_US + HOUR_US,
+    before=0.9,
+    after=0.7,
+    chance=0.001,
+    requests_before=100,
+    requests_after=50,
+    parts=(
+        FallPart(
+            dimension="strategy",
+            group=REMOTE,
+            share_before=0.5,
+            share_after=0.5,
+            quality_before=0.9,
+            quality_after=0.5,
+            within=0.2,
+            mix=0.0,
+            error=0.01,
+        ),
+    ),
+    sentence="It fell.",
 )
 
 GOLDEN: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
@@ -256,6 +286,10 @@ GOLDEN: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
             )
         ],
     ),
+    "quality_falls": (
+        "SELECT workflow, since, latest, quality_before, quality_after, parts[1].group, sentence FROM quality_falls",
+        [("customer_support", T0, T0 + HOUR, 0.9, 0.7, "premium-semantic", "It fell.")],
+    ),
     "overrides": (
         "SELECT name, value, reason FROM overrides",
         [("force_simple_agents", "true", "")],
@@ -285,6 +319,7 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Path:
             REPORT,
             OVERRIDE,
             STEP,
+            FALL,
         ),
         T0_US,
     )
