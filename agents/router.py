@@ -61,7 +61,9 @@ class Router:
         encode: Callable[[str], Vector],
         outbox: Outbox,
         clock: Callable[[], int],
+        waiting: Callable[[], int] = lambda: 0,
     ) -> None:
+        self._waiting = waiting
         self._planner = planner
         self._held = held
         self._encode = encode
@@ -76,7 +78,7 @@ class Router:
             self._planner.check(event)  # before anything is computed from a text that may be too long
             with tracing.span("plan", attributes={"penstock.workflow": event.workflow}):
                 vector = self._encode(event.message)
-                routed = self._planner.plan(event, vector, self._held, self._clock(), _taken_in_us())
+                routed = self._planner.plan(event, vector, self._held, self._clock(), _taken_in_us(), self._waiting())
                 chosen: Attributes = {
                     "penstock.strategy": routed.plan.steps[0].strategy,
                     "penstock.profile_version": routed.plan.profile_version,
@@ -146,7 +148,14 @@ def build_router(deployment: Deployment, encoder: Encoder, environ: Mapping[str,
     held = Held()
     operations = governance.operations
     stage = Stage("router", deployment, partitions=operations.partitions, limit=operations.dead_letters.limit)
-    router = Router(planner, held, lambda text: encoder.encode([text])[0], stage.outbox, stage.clock)
+    router = Router(
+        planner,
+        held,
+        lambda text: encoder.encode([text])[0],
+        stage.outbox,
+        stage.clock,
+        lambda: sum(stage.lag().values()),
+    )
 
     def take(event: Record) -> None:
         if isinstance(event, ProfileUpdated):

@@ -13,17 +13,20 @@ any came and ``MOST_SECONDS`` passed.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 
 import duckdb
 import msgspec
 
 from agents.deciding.catalogue import Catalogue
 from agents.deciding.content_types import BUILT_IN_TYPES
-from agents.deciding.governance import GovernanceFile, Overrides
+from agents.deciding.governance import Floor, GovernanceFile, Overrides
+from agents.deciding.learned import written
 from agents.deciding.planning import scope_of
 from agents.deciding.prior import BANDS
 from agents.deciding.workflow import Workflow
 from analytics.beliefs import Cell, Sums, learn
+from analytics.contextual import ContextualLearner, news
 from analytics.sums import COST_UNITS, LATENCY_UNITS, REWARD_UNITS
 from analytics.takeover import InForce, reconsider
 from schemas import Belief, Evidence, Optimization, ProfileUpdated, Record, RollbackOrdered
@@ -31,10 +34,12 @@ from streams.codec import Codec
 from streams.identity import event_id
 from streams.logs import logger
 
-LEARNER = "shared-effects@1"
+LEARNER = "contextual@1"
 NEW_REWARDS = 20
 LEAST_SECONDS = 1.0
 MOST_SECONDS = 30.0
+MOST_SHARE = 0.4
+"""Of the time: learning waits so long that it takes no more, however fast evidence comes."""
 RATING_SHARE = 20_000
 """A user's rating is worth a profile while there are fewer rewards than this; it takes one rating more for each so many."""
 MAX_PROFILE_BYTES = 256 * 1024
@@ -90,13 +95,17 @@ class ProfileLearner:
     ) -> None:
         self._catalogue = catalogue
         self._codec = codec
-        self._floors = {}
+        self._floors: dict[str, Floor] = {}
+        self._explorations: dict[str, float] = {}
         self._priorities: dict[str, str] = {}
         for workflow in workflows.values():
             settings = governance.effective(environment, workflow.settings, Overrides()).settings
             if settings.learning_enabled:
                 self._floors[scope_of(workflow.name)] = settings.quality_floor
+                self._explorations[scope_of(workflow.name)] = settings.exploration
                 self._priorities[scope_of(workflow.name)] = workflow.node.preferences.priority
+        self._contextual = ContextualLearner(catalogue)
+        self._pause_s: dict[str, float] = {}
         self._published_us: dict[str, int] = {}
         self._known: dict[str, _Known] = {}
         self._log = logger(role="analytics")
@@ -121,11 +130,13 @@ class ProfileLearner:
                 continue
             known = self._evidence(connection, scope)
             passed_s = (now_us - self._published_us.get(scope, 0)) / 1e6
-            if _is_due(known, requests, rated, last_us, passed_s):
+            if passed_s >= self._pause_s.get(scope, 0.0) and _is_due(known, requests, rated, last_us, passed_s):
+                begun_s = perf_counter()
                 profile = self._learned(connection, scope, self._newest(connection, scope), watermark)
                 done.append(profile)
                 self._known[scope] = _known_of(profile)
                 self._published_us[scope] = now_us
+                self._pause_s[scope] = min((perf_counter() - begun_s) / MOST_SHARE, MOST_SECONDS)
         return done
 
     def _evidence(self, connection: duckdb.DuckDBPyConnection, scope: str) -> "_Known":
@@ -183,6 +194,16 @@ class ProfileLearner:
             incumbents={(i.content_type, i.band): i for i in parent.incumbents} if parent else {},
             graph_off={g.content_type: g for g in parent.graph_off} if parent else {},
         )
+        requests = sum(sums.requests for sums in seen.values())
+        rated = sum(sums.rated for sums in seen.values())
+        contextual = self._contextual.learn(
+            connection,
+            scope,
+            requests,
+            floor=self._floors[scope],
+            exploration=self._explorations[scope],
+            priority=self._priorities[scope],
+        )
         changed = reconsider(
             self._catalogue,
             types,
@@ -192,9 +213,11 @@ class ProfileLearner:
             floor=self._floors[scope],
             version=version,
             priority=self._priorities[scope],
+            leading=None if contextual is None else contextual.leading,
         )
-        requests = sum(sums.requests for sums in seen.values())
-        rated = sum(sums.rated for sums in seen.values())
+        optimizations = changed.optimizations
+        if contextual is not None:
+            optimizations += news(contextual.learned.reopened, parent.heads if parent else None)
         profile = ProfileUpdated(
             event_id=event_id("ProfileUpdated", scope, str(version)),
             occurred_at_us=last_us,
@@ -220,9 +243,10 @@ class ProfileLearner:
             ),
             incumbents=changed.incumbents,
             graph_off=changed.graph_off,
-            optimizations=changed.optimizations,
+            optimizations=optimizations,
             evidence=Evidence(requests=requests, rated=rated, watermark=dict(sorted(watermark.items()))),
-            sentence=_summary(changed.optimizations, requests, rated),
+            sentence=_summary(optimizations, requests, rated),
+            heads=None if contextual is None else written(contextual.learned),
         )
         return self._within_limit(profile, seen)
 
@@ -287,6 +311,7 @@ class ProfileLearner:
             beliefs=target.beliefs if target else (),
             incumbents=target.incumbents if target else (),
             graph_off=target.graph_off if target else (),
+            heads=target.heads if target else None,
             optimizations=(change,),
             evidence=Evidence(
                 requests=newest.evidence.requests,

@@ -1,31 +1,35 @@
 """What the system changes by itself, by rule and with evidence: who answers a kind of request, and graph lookups.
 
-In: the new estimates, what was in force, the quality floor. Out: the incumbents and graph switches now in force,
-and an ``Optimization`` with a sentence for each change. Keeps nothing, cannot fail. Pure.
+In: the new estimates, what was in force, the quality floor. Out: the incumbents and graph switches now in force, and an
+``Optimization`` with a sentence for each change. Keeps nothing, cannot fail. Pure.
 
-A challenger takes over from the incumbent of a kind only if its lower quality bound meets the floor, and
+Where heads decide, whoever answers most of a kind is its incumbent, with a lead: nothing else follows from it, and the change is
+told. Where they do not, a challenger takes over from the incumbent of a kind only if its lower quality bound meets the floor, and
 
 - its value (quality per cost, or as the workflow's priority weighs them) is more than 10 % better (``policy.LEAD``), or the
-incumbent's expected quality misses the floor; and
+  incumbent's expected quality misses the floor; and
 - it has answered ``LEAST_REQUESTS`` rewarded requests of the content type.
 
-Graph lookups are switched off for a content type where they gain less than ``LEAST_GAIN`` of quality and take
-``MOST_LATENCY`` times as long or longer, and on again where that is no longer so by a margin.
+Graph lookups are switched off for a content type where they gain less than ``LEAST_GAIN`` of quality and take ``MOST_LATENCY``
+times as long or longer, and on again where that is no longer so by a margin.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.deciding import policy
 from agents.deciding.catalogue import Catalogue
 from agents.deciding.governance import Floor
-from agents.deciding.prior import BANDS, Band, Estimate, rule_incumbent
+from agents.deciding.prior import BANDS, Estimate, rule_incumbent
 from agents.deciding.reasoning import money
 from analytics.beliefs import Cell, Sums
+from analytics.fitting.leading import Kind, Leading
 from schemas import GraphSwitch, Incumbent, Optimization
 
 LEAST_REQUESTS = 8
+LEAD_OF_SHARE = 0.1
+"""By how much of the traffic of a kind another strategy must lead where heads decide."""
 LEAST_GAIN = 0.05
 MOST_LATENCY = 1.5
 MARGIN_GAIN = 0.02
@@ -62,8 +66,12 @@ def reconsider(
     floor: Floor,
     version: int,
     priority: str = "balanced",
+    leading: Callable[[Mapping[str, frozenset[str]]], Mapping[Kind, Leading]] | None = None,
 ) -> Changed:
-    """Decide what is in force from ``version`` on."""
+    """Decide what is in force from ``version`` on.
+
+    ``leading``: where heads decide, who leads each kind of request when these strategies are off, by content type.
+    """
     switches, changes = [], []
     for content_type in content_types:
         switch, change = _graph(catalogue, content_type, estimates, seen, before.graph_off.get(content_type))
@@ -72,6 +80,8 @@ def reconsider(
         if change is not None:
             changes.append(change)
     off = {switch.content_type for switch in switches}
+    graphs = frozenset(strategy.id for strategy in catalogue.strategies if strategy.graph)
+    leaders = None if leading is None else leading(dict.fromkeys(off, graphs))
     incumbents = []
     for content_type in content_types:
         for band in BANDS:
@@ -81,11 +91,17 @@ def reconsider(
                 strategy=rule_incumbent(catalogue, content_type, band),
                 since_version=0,
             )
+            if leaders is not None:
+                held, change = _led(held, leaders.get((content_type, band)), seen, version)
+                incumbents.append(held)
+                changes.extend([] if change is None else [change])
+                continue
             able = [s.id for s in catalogue.strategies if not (s.graph and content_type in off)]
             of_kind = {name: estimates[content_type, band, name] for name in able}
             successor = _successor(content_type, held.strategy, of_kind, seen, floor, priority)
             if successor is not None and held.strategy in catalogue.ids:
-                changes.append(_took_over(held, successor, estimates, seen))
+                of_held, of_next = estimates[content_type, band, held.strategy], of_kind[successor]
+                changes.append(_took_over(held, successor, of_held, of_next, _requests(seen, content_type, successor)))
             if successor is not None:
                 held = Incumbent(content_type=content_type, band=band, strategy=successor, since_version=version)
             incumbents.append(held)
@@ -120,21 +136,33 @@ def _successor(
     return best if lead > math.log1p(policy.LEAD) else None
 
 
-def _took_over(
-    held: Incumbent, successor: str, estimates: Mapping[Cell, Estimate], seen: Mapping[Cell, Sums]
-) -> Optimization:
-    band: Band = held.band  # type: ignore[assignment]
-    before = estimates[held.content_type, band, held.strategy]
-    after = estimates[held.content_type, band, successor]
-    requests = _requests(seen, held.content_type, successor)
+def _led(
+    held: Incumbent, leading: Leading | None, seen: Mapping[Cell, Sums], version: int
+) -> tuple[Incumbent, Optimization | None]:
+    """Who is in office now where heads decide: whoever has the largest share, once it is larger by ``LEAD_OF_SHARE``."""
+    if leading is None:
+        return held, None
+    first = leading.first
+    if leading.share[first] < leading.share.get(held.strategy, 0.0) + LEAD_OF_SHARE:
+        return held, None
+    now = Incumbent(content_type=held.content_type, band=held.band, strategy=first, since_version=version)
+    if held.strategy not in leading.share:
+        return now, None
+    before, after = (
+        Estimate(leading.quality[name], 0.0, 0.0, leading.cost_usd[name], 0.0) for name in (held.strategy, first)
+    )
+    return now, _took_over(held, first, before, after, _requests(seen, held.content_type, first))
+
+
+def _took_over(held: Incumbent, successor: str, before: Estimate, after: Estimate, requests: int) -> Optimization:
     sentence = (
-        f"{successor} answers {held.content_type} requests of {band} complexity {_better(before, after)} "
+        f"{successor} answers {held.content_type} requests of {held.band} complexity {_better(before, after)} "
         f"({after.quality:.2f} against {before.quality:.2f} of {held.strategy}) {_cheaper(before, after)}; {requests} requests"
     )
     return Optimization(
         kind="strategy_took_over",
         content_type=held.content_type,
-        band=band,
+        band=held.band,
         before=held.strategy,
         after=successor,
         quality_before=before.quality,

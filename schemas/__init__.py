@@ -21,8 +21,11 @@ from schemas.profile_updated import (
     Evidence,
     GraphSwitch,
     Incumbent,
+    LearnedHeads,
     Optimization,
     ProfileUpdated,
+    Reopened,
+    Traded,
 )
 from schemas.quality_fell import Advice, FallPart, QualityFell
 from schemas.record import Record
@@ -89,6 +92,7 @@ __all__ = [
     "GivenDocument",
     "GraphSwitch",
     "Incumbent",
+    "LearnedHeads",
     "LearningResumed",
     "Measure",
     "Optimization",
@@ -97,6 +101,7 @@ __all__ = [
     "ProfileUpdated",
     "QualityFell",
     "Record",
+    "Reopened",
     "RequestReceived",
     "RequestRouted",
     "ResponseFailed",
@@ -111,6 +116,7 @@ __all__ = [
     "StageRestarted",
     "StageResumed",
     "Step",
+    "Traded",
     "Turn",
     "UsedPassage",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,12 +13,26 @@ from hypothesis import strategies as st
 
 from agents.deciding.catalogue import SENSITIVITIES, TIERS, Catalogue, Model, Retrieval, Strategy, Tier, strategy_id
 from agents.deciding.content_types import ContentTypes, TypeGuess
-from agents.deciding.governance import GovernanceFile, Overrides
+from agents.deciding.features import EMBEDDED, PLAIN
+from agents.deciding.governance import Floor, GovernanceFile, Overrides
+from agents.deciding.learned import written
 from agents.deciding.planning import Planner
 from agents.deciding.prior import Estimate
 from agents.deciding.workflow import Pins, Workflow
 from agents.loading.reading import load_catalogue
-from schemas import Belief, Evidence, GraphSwitch, Incumbent, OverrideSet, ProfileUpdated, RequestReceived
+from analytics.fitting.rows import Rows
+from analytics.fitting.scope import ScopeExperience
+from analytics.fitting.starting import start_of
+from schemas import (
+    Belief,
+    Evidence,
+    GraphSwitch,
+    Incumbent,
+    LearnedHeads,
+    OverrideSet,
+    ProfileUpdated,
+    RequestReceived,
+)
 from streams.identity import event_id
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,12 +125,35 @@ def belief(name: str, content_type: str = "general", band: str = "low", **fields
     return Belief(content_type=content_type, band=band, strategy=name, **{**given, **fields})
 
 
+@cache
+def heads(count: int = 400, seed: int = 0, encoder: str = "words@1") -> LearnedHeads:
+    """Heads of the delivered catalogue: a better tier answers better and costs more; twice so on one of two kinds of text."""
+    chance = np.random.default_rng(seed)
+    ids = DEFAULT.ids
+    chosen = chance.integers(0, len(ids), count)
+    tier = np.array([TIERS.index(DEFAULT.strategy(ids[place]).tier) for place in chosen])
+    kind = chance.integers(0, 2, count)
+    vectors = chance.normal(0.0, 0.1, (count, PLAIN + EMBEDDED))
+    vectors[:, PLAIN] += 3.0 * kind
+    likely = 0.85 + 0.05 * tier - 0.3 * kind * (2 - tier) / 2
+    reward = (chance.random(count) < likely).astype(float)
+    rows = Rows(vectors, chosen, reward, 1e-6 * 4.0**tier, 40.0 * (1 + tier), np.ones(count))
+    propensity = np.full(count, 1 / len(ids))
+    experience = ScopeExperience(start_of(DEFAULT))
+    return written(
+        experience.learn(
+            rows, propensity, np.arange(count), encoder=encoder, floor=Floor("relative", 0.95), exploration=0.05
+        )
+    )
+
+
 def profile(
     *beliefs: Belief,
     scope: str = "help",
     version: int = 1,
     incumbents: tuple[Incumbent, ...] = (),
     graph_off: tuple[GraphSwitch, ...] = (),
+    heads: LearnedHeads | None = None,
 ) -> ProfileUpdated:
     return ProfileUpdated(
         event_id=event_id("ProfileUpdated", scope, str(version)),
@@ -129,6 +167,7 @@ def profile(
         graph_off=graph_off,
         evidence=Evidence(requests=50, rated=50, watermark={}),
         sentence="More is known.",
+        heads=heads,
     )
 
 

@@ -32,6 +32,9 @@ NAMES: Final = (
     "hour, cosine",
 )
 PLAIN: Final = len(NAMES)
+OF_LOAD: Final = (NAMES.index("log queue lag"), NAMES.index("hour, sine"), NAMES.index("hour, cosine"))
+LAG: Final = OF_LOAD[0]
+COMPLEXITY: Final = NAMES.index("complexity")
 
 
 @dataclass(frozen=True)

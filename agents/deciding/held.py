@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from agents.deciding.catalogue import Catalogue, Strategy
 from agents.deciding.experiment import Experiments
 from agents.deciding.governance import Overrides
+from agents.deciding.learned import Learned, read
 from agents.deciding.prior import Band, Estimate, prior_estimate, rule_incumbent
 from schemas import Belief, OverrideSet, ProfileUpdated
 
@@ -27,6 +28,7 @@ class Profile:
     beliefs: dict[tuple[str, str, str], Belief] = field(default_factory=dict)
     incumbents: dict[tuple[str, str], str] = field(default_factory=dict)
     graph_off: dict[str, str] = field(default_factory=dict)
+    heads: Learned | None = None
 
     @classmethod
     def of(cls, event: ProfileUpdated) -> "Profile":
@@ -41,6 +43,7 @@ class Profile:
                 f"quality at {g.latency_ratio:.1f} times the latency"
                 for g in event.graph_off
             },
+            heads=None if event.heads is None else read(event.heads),
         )
 
     @property

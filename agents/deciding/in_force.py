@@ -11,6 +11,7 @@ from functools import cached_property
 from agents.deciding.catalogue import Catalogue, Strategy
 from agents.deciding.governance import Effective, GovernanceFile, Overrides
 from agents.deciding.held import Profile
+from agents.deciding.learned import Learned
 from agents.deciding.prior import Band, Estimate
 from agents.deciding.workflow import Workflow
 from schemas import Step
@@ -66,6 +67,11 @@ class InForce:
                 for strategy in self._catalogue.strategies
             }
         return found
+
+    def heads(self, encoder: str) -> Learned | None:
+        """The heads that requests are decided by; None where there are none of this encoder."""
+        heads = self.profile.heads
+        return heads if heads is not None and heads.encoder == encoder else None
 
     def incumbent(self, content_type: str, band: Band) -> str:
         """The strategy that a kind of request is answered with, exploration aside, eligible or not."""

@@ -11,6 +11,7 @@ named; on real outcomes two dozen of them, found without labels, recover most of
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -24,25 +25,29 @@ Floats = npt.NDArray[np.float64]
 SHARPNESS: Final = 3.0
 FORM_SCALE: Final = 0.25
 NEARNESS_OF_MEANING: Final = 0.8
-LINEAR_EMBEDDED: Final = 32
-"""So many leading dimensions of the embedding are weighed linearly; all of them tell the kinds apart."""
+FURTHEST: Final = 2.0
+"""Of a plain feature, eight standard deviations: what lies beyond says no more than that it lies beyond."""
 
 _FORM = len(FORM)
+_PLACE = np.concatenate((np.arange(_FORM), np.arange(PLAIN, PLAIN + EMBEDDED)))
 
 
 @dataclass(frozen=True, eq=False)
 class Lens:
-    """``offset``, ``scale``: (features,); ``coarse``, ``fine``: (kinds, form + embedding), either may have no rows."""
+    """``offset``, ``scale``: (features,); ``coarse``, ``fine``: (kinds, form + embedding), either may have no rows; ``linear``: so
+    many leading dimensions of the embedding are weighed linearly, and all of them tell the kinds apart.
+    """
 
     offset: Floats
     scale: Floats
     coarse: Floats
     fine: Floats
+    linear: int
 
     @property
     def size(self) -> int:
         """How many numbers the heads weigh."""
-        return 1 + len(self.coarse) + len(self.fine) + PLAIN + LINEAR_EMBEDDED
+        return 1 + len(self.coarse) + len(self.fine) + PLAIN + self.linear
 
     @property
     def blocks(self) -> tuple[slice, ...]:
@@ -50,11 +55,25 @@ class Lens:
         first, second = 1 + len(self.coarse), 1 + len(self.coarse) + len(self.fine)
         return slice(0, 1), slice(1, first), slice(first, second), slice(second, self.size)
 
+    @cached_property
+    def _all(self) -> Floats:
+        """The coarse kinds, then the fine ones."""
+        return np.vstack((self.coarse.reshape(-1, _FORM + EMBEDDED), self.fine.reshape(-1, _FORM + EMBEDDED)))
+
+    @cached_property
+    def _lengths(self) -> Floats:
+        """The squared length of each of them."""
+        lengths: Floats = (self._all * self._all).sum(axis=1)
+        return lengths
+
     def standardised(self, features: Floats) -> Floats:
         """Centre and scale feature vectors, shape (..., features)."""
         if features.shape[-1] != PLAIN + EMBEDDED:
             raise ValueError(f"a feature vector of set 2 has {PLAIN + EMBEDDED} numbers, not {features.shape[-1]}")
-        return (features - self.offset) * self.scale
+        standardised: Floats = (features - self.offset) * self.scale
+        plain = standardised[..., :PLAIN]
+        np.minimum(np.maximum(plain, -FURTHEST, out=plain), FURTHEST, out=plain)
+        return standardised
 
     def see(self, features: Floats) -> Floats:
         """What the heads weigh, shape (n, size), of feature vectors, shape (n, features)."""
@@ -65,9 +84,30 @@ class Lens:
                 np.ones((len(plain), 1)),
                 nearness(place, self.coarse),
                 nearness(place, self.fine),
-                plain[:, : PLAIN + LINEAR_EMBEDDED],
+                plain[:, : PLAIN + self.linear],
             )
         )
+
+    def see_one(self, features: Floats) -> tuple[Floats, float]:
+        """What ``see`` gives of one vector, shape (size,), and its strangeness; sooner than for many."""
+        plain = self.standardised(features)
+        seen = np.empty(self.size)
+        seen[0] = 1.0
+        linear = PLAIN + self.linear
+        seen[-linear:] = plain[:linear]
+        kinds = len(self._lengths)
+        if not kinds:
+            return seen, 0.0
+        place = plain[_PLACE]
+        squares = self._lengths - 2.0 * (self._all @ place)
+        near = np.exp(-SHARPNESS * (squares - squares.min()))
+        first, fine = self.blocks[1], self.blocks[2]
+        coarse = len(self.coarse)
+        seen[first] = near[:coarse] / near[:coarse].sum()
+        if coarse < kinds:
+            seen[fine] = near[coarse:] / near[coarse:].sum()
+            squares = squares[coarse:]
+        return seen, max(float(squares.min() + place @ place), 0.0)
 
     def kinds(self, seen: Floats) -> Floats:
         """The nearness to each coarse kind, (n, coarse kinds), in what ``see`` gave; a column of ones before there are any."""

@@ -13,42 +13,35 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from agents.deciding import policy
 from agents.deciding.asked import asked_at_us
 from agents.deciding.catalogue import TIERS, Catalogue, Strategy
+from agents.deciding.checking import MAX_MESSAGE_CHARACTERS, MAX_NAME_CHARACTERS, check_fields
+from agents.deciding.choosing import Believed, Choice, believed_of, by_heads
 from agents.deciding.complexity import Complexity, complexity_of
 from agents.deciding.content_types import ContentTypes, TypeGuess
 from agents.deciding.eligibility import Limits, eligible
 from agents.deciding.experiment import Trial
+from agents.deciding.features import FEATURE_SET, Load, feature_vector
 from agents.deciding.governance import GovernanceFile
 from agents.deciding.held import Held
 from agents.deciding.in_force import InForce
 from agents.deciding.personal import personal_kinds
 from agents.deciding.prior import Band, Estimate, band_of, rule_pick
 from agents.deciding.reasoning import Circumstances, reasoning
-from agents.deciding.workflow import Workflow, prompt_variables
+from agents.deciding.workflow import Workflow
 from schemas import Candidate, Exclusion, Plan, RequestReceived, RequestRouted
 from streams.errors import Code, Rejected
 from streams.identity import draw, event_id
 
-MAX_MESSAGE_CHARACTERS = 65_536
-MAX_DOCUMENTS_BYTES = 1024 * 1024
-MAX_REQUEST_BYTES = 5 * 256 * 1024
-"""A request with all its text; the plan that goes beside it in one event has the rest of MAX_EVENT_BYTES: 256 KiB."""
-MAX_DEADLINE_MS = 3_600_000
-"""An hour, as in the settings: for so long a request may hold a place in a generator."""
-MAX_ID_CHARACTERS = 256
-MAX_NAME_CHARACTERS = 100
-"""Of a name that nobody knows: what is quoted of it and compared with the known ones."""
-FEATURE_SET = "1"
-PROJECTED_DIMENSIONS = 32
-"""The static encoder's dimensions are principal components in falling order, so the first ones are its projection."""
+US_PER_HOUR = 3_600_000_000
+HOURS = 24
 
 Vector = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
 
 
 def scope_of(workflow: str) -> str:
@@ -89,6 +82,7 @@ class Planner:
         self._content_types = {name: content_types(workflow) for name, workflow in workflows.items()}
         self._encoder = encoder
         self._known: dict[tuple[str, str, bool], InForce] = {}
+        self._checked: RequestReceived | None = None
 
     def check(self, request: RequestReceived) -> Workflow:
         """The request's workflow; ``Rejected`` with a code and a sentence where the request cannot be answered."""
@@ -110,33 +104,9 @@ class Planner:
             near = get_close_matches(stated, self.catalogue.ids, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise Rejected(f"There is no strategy {stated!r}.{hint}", code=Code.UNKNOWN_STRATEGY)
-        self._check_fields(request, workflow)
+        check_fields(request, workflow)
+        self._checked = request
         return workflow
-
-    def _check_fields(self, request: RequestReceived, workflow: Workflow) -> None:
-        wrong = None
-        too_long = _first_too_long(request)
-        if not request.request_id or not request.conversation_id:
-            wrong = "request_id and conversation_id must not be empty"
-        elif too_long:
-            wrong = f"{too_long} has more than {MAX_ID_CHARACTERS} characters"
-        elif request.priority is not None and request.priority not in policy.EXPONENTS:
-            wrong = f"priority is {request.priority[:MAX_NAME_CHARACTERS]!r}; it must be one of {', '.join(policy.EXPONENTS)}"
-        elif request.deadline_ms is not None and not 0 < request.deadline_ms <= MAX_DEADLINE_MS:
-            wrong = f"deadline_ms is {request.deadline_ms}; it must be from 1 to {MAX_DEADLINE_MS}"
-        elif any(turn.role not in ("user", "assistant") for turn in request.history):
-            wrong = "history has a role that is neither user nor assistant"
-        elif sum(len(document.text.encode()) for document in request.documents) > MAX_DOCUMENTS_BYTES:
-            wrong = f"the documents have more than {MAX_DOCUMENTS_BYTES:,} bytes together"
-        elif (size := len(msgspec.msgpack.encode(request))) > MAX_REQUEST_BYTES:
-            wrong = f"it has {size:,} bytes in all; at most {MAX_REQUEST_BYTES:,} can be planned"
-        else:
-            needed = [name for name in prompt_variables(workflow.node.prompt) if name != "message"]
-            missing = [name for name in needed if name not in request.variables]
-            if missing:
-                wrong = f"the workflow's prompt needs the variables {', '.join(missing)}"
-        if wrong:
-            raise Rejected(f"The request cannot be read: {wrong}.", code=Code.INVALID_REQUEST)
 
     def kind_of(self, request: RequestReceived, vector: Vector, workflow: str = "") -> Kind:
         """What kind of request it is, from its last turn (``vector``: that turn's embedding)."""
@@ -144,19 +114,25 @@ class Planner:
         return Kind(guess, complexity_of(request.message, len(request.history)))
 
     def plan(
-        self, request: RequestReceived, vector: Vector, held: Held, now_us: int, taken_in_us: int | None = None
+        self,
+        request: RequestReceived,
+        vector: Vector,
+        held: Held,
+        now_us: int,
+        taken_in_us: int | None = None,
+        waiting: int = 0,
     ) -> RequestRouted:
         """Decide. ``now_us`` is the time in microseconds since 1970-01-01 UTC, and ``taken_in_us`` when the broker took the
-        request, by the same clock.
+        request, by the same clock; ``waiting``: how many requests wait, as far as it is known.
         """
         trial = held.experiments.trial(request, self.workflows)
         if trial.other is not None:  # it counts only where both versions can answer
             try:
-                self._plan(request, vector, held, trial.other, now_us, taken_in_us)
-                return self._plan(request, vector, held, trial, now_us, taken_in_us)
+                self._plan(request, vector, held, trial.other, now_us, taken_in_us, waiting)
+                return self._plan(request, vector, held, trial, now_us, taken_in_us, waiting)
             except Rejected:
                 trial = trial.without()
-        return self._plan(request, vector, held, trial, now_us, taken_in_us)
+        return self._plan(request, vector, held, trial, now_us, taken_in_us, waiting)
 
     def _plan(
         self,
@@ -166,20 +142,27 @@ class Planner:
         trial: Trial,
         now_us: int,
         taken_in_us: int | None,
+        waiting: int,
     ) -> RequestRouted:
-        workflow = self.check(request)
+        workflow = self.workflows[request.workflow] if self._checked is request else self.check(request)
         if trial.workflow != workflow.name:
             workflow = self.workflows[trial.workflow]
-            self._check_fields(request, workflow)
+            check_fields(request, workflow)
         kind = self.kind_of(request, vector, workflow.name)
         in_force = self._in_force(workflow, held, request.workflow, trial)
         settings, profile = in_force.effective.settings, in_force.profile
         asked_us = asked_at_us(request.occurred_at_us, taken_in_us, now_us)
         deadline_at_us = asked_us + (request.deadline_ms or settings.deadline_ms) * 1_000
-        believed = in_force.estimates(kind.guess.content_type, kind.band)
+        known: Mapping[str, Estimate] = in_force.estimates(kind.guess.content_type, kind.band)
+        features = features_of(request, kind, vector, Load(waiting, now_us / US_PER_HOUR % HOURS))
+        learned = in_force.heads(self._encoder)
+        believed = None
+        if learned is not None:
+            believed = believed_of(learned, features, known, settings.quality_floor)
+            known = believed.estimates
 
         def estimate(strategy: Strategy) -> Estimate:
-            return believed[strategy.id]
+            return known[strategy.id]
 
         personal = personal_kinds(texts_of(request)) if settings.detect_personal_data else ()
         limits = Limits(
@@ -203,14 +186,15 @@ class Planner:
         able, excluded = admitted.able, admitted.excluded
         estimates = {strategy.id: estimate(strategy) for strategy in able}
         incumbent = self._incumbent(in_force, able, kind)
-        decision = self._decide(workflow, request, estimates, incumbent, in_force)
+        choice = self._choose(workflow, request, estimates, incumbent, in_force, believed)
+        decision = choice.decision
         drawn = draw(request.tenant, request.conversation_id, request.request_id)
         chosen = self.catalogue.strategy(policy.choose(decision.probabilities, drawn))
         candidates = tuple(
             Candidate(
                 strategy=name,
                 probability=decision.probabilities[name],
-                quality=e.quality,
+                quality=min(max(e.quality, 0.0), 1.0),
                 quality_lower=policy.lower_bound(e, settings.quality_floor),
                 cost_usd=e.cost_usd,
                 latency_ms=e.latency_ms,
@@ -229,14 +213,14 @@ class Planner:
             draw=drawn,
             candidates=candidates,
             exclusions=tuple(Exclusion(strategy=s.id, reason=reason) for s, reason in excluded),
-            policy=policy.NAME if profile.learned else policy.RULES,
+            policy=choice.policy,
             profile_scope=profile.scope,
             profile_version=profile.version,
             config_hash=in_force.config_hash,
             content_type=kind.guess.content_type,
             content_type_confidence=float(kind.guess.confidence),
             complexity=kind.complexity.level,
-            features=features(request, kind, vector),
+            features=tuple(features.tolist()),
             encoder=self._encoder,
             feature_set=FEATURE_SET,
             pinned=pinned,
@@ -272,6 +256,9 @@ class Planner:
                     floor=decision.floor,
                     floor_met=decision.floor_met,
                     incumbent=incumbent,
+                    by_heads=believed is not None,
+                    strange=choice.strange,
+                    waiting=waiting,
                 ),
             ),
         )
@@ -303,26 +290,26 @@ class Planner:
             return held
         return rule_pick(able, kind.guess.content_type, kind.band).id
 
-    def _decide(
+    def _choose(
         self,
         workflow: Workflow,
         request: RequestReceived,
         estimates: Mapping[str, Estimate],
         incumbent: str,
         in_force: InForce,
-    ) -> policy.Decision:
+        believed: Believed | None,
+    ) -> Choice:
         settings = in_force.effective.settings
+        floor, exploration = settings.quality_floor, settings.exploration
         if not in_force.learning:
-            return policy.certainly(incumbent, estimates, settings.quality_floor)
+            return Choice(policy.certainly(incumbent, estimates, floor), policy.RULES)
+        priority = request.priority or workflow.node.preferences.priority
+        if believed is not None:
+            return by_heads(believed, estimates, floor=floor, priority=priority, exploration=exploration)
         if not in_force.profile.learned:
-            return policy.by_rule(incumbent, estimates, settings.quality_floor, exploration=settings.exploration)
-        return policy.decide(
-            estimates,
-            incumbent=incumbent,
-            floor=settings.quality_floor,
-            priority=request.priority or workflow.node.preferences.priority,
-            exploration=settings.exploration,
-        )
+            return Choice(policy.by_rule(incumbent, estimates, floor, exploration=exploration), policy.RULES)
+        decided = policy.decide(estimates, incumbent=incumbent, floor=floor, priority=priority, exploration=exploration)
+        return Choice(decided, policy.NAME)
 
     def _alternatives(
         self, chosen: Strategy, able: tuple[Strategy, ...], probabilities: Mapping[str, float], *, simple: bool
@@ -342,16 +329,6 @@ class Planner:
         return tuple(found)
 
 
-def _first_too_long(request: RequestReceived) -> str | None:
-    ids = (("tenant", request.tenant), ("conversation_id", request.conversation_id), ("request_id", request.request_id))
-    documents = (
-        (part, text)
-        for d in request.documents
-        for part, text in (("a document_id", d.document_id), ("a title", d.title))
-    )
-    return next((part for part, text in (*ids, *documents) if len(text) > MAX_ID_CHARACTERS), None)
-
-
 def texts_of(request: RequestReceived) -> Iterator[str]:
     """All text of a request that may reach a model."""
     yield request.message
@@ -362,14 +339,14 @@ def texts_of(request: RequestReceived) -> Iterator[str]:
         yield document.text
 
 
-def features(request: RequestReceived, kind: Kind, vector: Vector) -> tuple[float, ...]:
-    """The feature vector, set 1: (log(1 + characters) / 10, complexity / 10, turns / 10 up to 1, documents given or not, then
-    the first ``PROJECTED_DIMENSIONS`` dimensions of the last turn's embedding).
-    """
-    plain = (
-        math.log1p(len(request.message)) / 10,
-        kind.complexity.level / 10,
-        min(len(request.history), 10) / 10,
-        1.0 if request.documents else 0.0,
+def features_of(request: RequestReceived, kind: Kind, vector: Vector, load: Load) -> Floats:
+    """The request's feature vector (``features.NAMES``, then the leading dimensions of its last turn's embedding)."""
+    return feature_vector(
+        request.message,
+        vector,
+        complexity=kind.complexity.level,
+        type_scores=kind.guess.scores,
+        turns=len(request.history),
+        documents=bool(request.documents),
+        load=load,
     )
-    return (*plain, *vector[:PROJECTED_DIMENSIONS].tolist())

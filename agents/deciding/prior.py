@@ -8,8 +8,7 @@ The prior's quality says that a better tier answers better and that hard request
 deviation is wide enough that two dozen rewards outweigh it. Its cost is the model's price times an assumed size of a request.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from agents.deciding.catalogue import TIERS, Catalogue, Model, Strategy, Tier, retrieval_profile_of
 
@@ -31,8 +30,7 @@ LOCAL_LATENCY_MS: dict[Tier, float] = {"simple": 30.0, "balanced": 35.0, "premiu
 HOSTED_LATENCY_MS: dict[Tier, float] = {"simple": 800.0, "balanced": 1_500.0, "premium": 3_000.0}
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """What is believed of one strategy for one kind of request.
 
     ``quality`` is the expected reward in [0, 1], ``quality_sd`` the uncertainty about it, ``gap_sd`` the uncertainty about its

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from schemas import Candidate
 
 CENT_USD = 0.01
+MANY_WAIT = 300
+"""Requests: fewer are what a healthy loop has under way."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class Circumstances:
     personal: tuple[str, ...] = ()
     experiment: str = ""
     new_version: bool = False
+    by_heads: bool = False
+    """Whether the numbers are about this request, and not about its kind."""
+    strange: bool = False
+    waiting: int = 0
 
 
 def reasoning(chosen: Candidate, candidates: Sequence[Candidate], about: Circumstances) -> str:
@@ -56,6 +62,8 @@ def _because(chosen: Candidate, candidates: Sequence[Candidate], about: Circumst
         if name == about.incumbent:
             return f"{name} answers {rule}"
         return f"{name} is tried, chosen with probability {chosen.probability:.3f}, to learn how good it is"
+    if about.by_heads:
+        return _by_heads(chosen, candidates, about)
     rival = _rival(chosen, candidates, about)
     numbers = (
         f"expected quality {chosen.quality:.2f} (at least {chosen.quality_lower:.2f}) for {money(chosen.cost_usd)}"
@@ -80,6 +88,25 @@ def _because(chosen: Candidate, candidates: Sequence[Candidate], about: Circumst
     )
 
 
+def _by_heads(chosen: Candidate, candidates: Sequence[Candidate], about: Circumstances) -> str:
+    """Say it with what is expected of this request, of the chosen and of the likeliest other strategy."""
+    name = chosen.strategy
+    rival = max((c for c in candidates if c.strategy != name), key=lambda c: (c.probability, c.quality))
+    numbers = (
+        f"expected quality {chosen.quality:.2f} (at least {chosen.quality_lower:.2f}) for {money(chosen.cost_usd)}"
+    )
+    compared = f", against {rival.quality:.2f} for {money(rival.cost_usd)} from {rival.strategy}"
+    rests = f", from {chosen.requests} rewarded request{'' if chosen.requests == 1 else 's'}" if chosen.requests else ""
+    first = "" if chosen.probability >= rival.probability else f"tried with probability {chosen.probability:.3f}, "
+    if about.strange:
+        why = "the request is unlike those learned from, so whatever keeps the quality floor mostly answers; "
+    elif not about.floor_met:
+        why = f"no strategy is known to meet the quality floor of {about.floor:.2f} here, so price counts for nothing; "
+    else:
+        why = ""
+    return f"{why}{name}: {first}{numbers}{compared}{rests}"
+
+
 def _rival(chosen: Candidate, candidates: Sequence[Candidate], about: Circumstances) -> Candidate | None:
     others = [c for c in candidates if c.strategy != chosen.strategy]
     incumbent = next((c for c in others if c.strategy == about.incumbent), None)
@@ -96,6 +123,8 @@ def _bounds(about: Circumstances) -> str:
         said += f"; overrides in force: {', '.join(about.overrides)}"
     if about.personal:
         said += f"; its text holds {' and '.join(about.personal)}, so only models that may see personal data may answer"
+    if about.waiting >= MANY_WAIT:
+        said += f"; {about.waiting:,} requests wait, which counts in how long an answer takes"
     return said
 
 

@@ -4,7 +4,7 @@ In: expected quality, its uncertainty and cost of each eligible strategy; the ex
 floor and its share. Out: the probability of each, summing to 1, none below e / K. Keeps nothing. Fails with ``ValueError`` where
 nothing is eligible. Pure.
 
-How it works. The worth of a strategy is u = q - exchange x cost (quality per US dollar). The own distribution gives each strategy
+How it works. The worth of a strategy is u = q - exchange x cost - hurry x latency. The own distribution gives each strategy
 its probability of being the best, where worths are independent Gaussians with standard deviation ``BOLDNESS`` x sd:
 
     p_s = integral of N(t; u_s, sd_s) prod over r != s of Phi((t - u_r) / sd_r) dt
@@ -35,13 +35,19 @@ _FLAT: Final = 6.0
 
 @dataclass(frozen=True)
 class Trade:
-    """What quality is traded at: ``exchange`` in reward per US dollar; the share ``hold`` answered by ``keeper`` (an index) in any
-    case.
+    """What quality is traded at: ``exchange`` in reward per US dollar, ``hurry`` in reward per millisecond; the share ``hold``
+    answered by ``keeper`` (an index) in any case.
     """
 
     exchange: float = 0.0
     keeper: int | None = None
     hold: float = 0.0
+    hurry: float = 0.0
+
+    def worth(self, beliefs: Beliefs) -> Floats:
+        """What each strategy is worth, in reward."""
+        worth: Floats = beliefs.quality - self.exchange * beliefs.cost_usd
+        return worth - self.hurry * beliefs.latency_ms if self.hurry else worth
 
 
 def spread(beliefs: Beliefs, trade: Trade, *, exploration: float, boldness: float = BOLDNESS) -> Floats:
@@ -52,7 +58,7 @@ def spread(beliefs: Beliefs, trade: Trade, *, exploration: float, boldness: floa
     count = len(beliefs.quality)
     if count == 0:
         raise ValueError("no strategy is eligible")
-    worth = beliefs.quality - trade.exchange * beliefs.cost_usd
+    worth = trade.worth(beliefs)
     own = best_of(worth, np.maximum(boldness * beliefs.sd, _LEAST_SD)) if boldness > 0.0 else _certain(worth)
     if trade.keeper is not None and trade.hold > 0.0:
         own = (1.0 - trade.hold) * own
@@ -77,7 +83,7 @@ def best_of(worth: Floats, sd: Floats) -> Floats:
 
 def spread_all(beliefs: Beliefs, trade: Trade, *, exploration: float, boldness: float = BOLDNESS) -> Floats:
     """The same for many requests, as ``Heads.beliefs_of`` gives their beliefs; shape (n, strategies)."""
-    each = zip(beliefs.quality, beliefs.sd, beliefs.cost_usd, strict=True)
+    each = zip(beliefs.quality, beliefs.sd, beliefs.cost_usd, beliefs.latency_ms, strict=True)
     return np.stack([spread(Beliefs(*one), trade, exploration=exploration, boldness=boldness) for one in each])
 
 

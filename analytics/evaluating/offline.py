@@ -16,7 +16,7 @@ from agents.deciding.spreading import Trade, spread_all
 from analytics.evaluating import figures
 from analytics.evaluating.task import Task, all_rows, informed_start
 from analytics.fitting.experience import Experience
-from analytics.fitting.trading import find_trade, judged
+from analytics.fitting.trading import Asked, find_trade, judged
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,10 +31,11 @@ def offline(train: Task, test: Task, *, floor: float, cost_weight: float | None)
     rows, prompt = all_rows(train)
     experience = Experience(start, MOST_WEIGHTS, texts_a_row=1.0 / len(train.strategies))
     experience.take(rows)
-    heads = experience.heads()
+    fitted = experience.fitted()
+    heads = fitted.heads
     if cost_weight is None:
-        known = judged(start, rows, np.ones(len(rows)), prompt, MOST_WEIGHTS)
-        trade = find_trade(known, floor=floor, exploration=0.0)
+        known = judged(fitted, rows, np.ones(len(rows)), prompt)
+        trade = find_trade(known, Asked(floor), exploration=0.0)
     else:
         trade = Trade(exchange_of(cost_weight, train))
     return {**frozen(heads, trade, test), **_gap(heads, train, test)}

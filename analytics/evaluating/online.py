@@ -16,8 +16,9 @@ from agents.deciding.policy import choose_index
 from agents.deciding.spreading import Trade, spread
 from analytics.evaluating.offline import exchange_of, frozen
 from analytics.evaluating.task import Task, informed_start
-from analytics.fitting.experience import Experience, Rows
-from analytics.fitting.trading import find_trade, judged_log
+from analytics.fitting.experience import Experience
+from analytics.fitting.rows import Rows
+from analytics.fitting.trading import Asked, find_trade, judged
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -68,7 +69,7 @@ def rows_of(task: Task, chosen: Index, which: slice) -> Rows:
     """What was shown: the outcomes of the chosen strategies."""
     own = chosen[which]
     every = np.arange(len(own))
-    return Rows(task.features[which], own, task.quality[which][every, own], task.cost_usd[which][every, own])
+    return Rows.plain(task.features[which], own, task.quality[which][every, own], task.cost_usd[which][every, own])
 
 
 def online(
@@ -84,7 +85,9 @@ def online(
     best = int(np.argmax(worth.mean(axis=0)))
     got = worth[np.arange(len(stream)), made.chosen]
     gain = got - worth[:, best]
-    trade = find_trade(judged_log(made.experience, made.propensity), floor=floor, exploration=0.0)
+    trade = find_trade(
+        judged(made.experience.fitted(), made.experience.rows, made.propensity), Asked(floor), exploration=0.0
+    )
     after = frozen(made.experience.heads(), trade, test)
     later = gain[SETTLED:]
     windows = [float(later[i : i + SETTLED].mean()) for i in range(0, len(later) - SETTLED + 1, WINDOW)]

@@ -21,8 +21,9 @@ from analytics.evaluating.offline import MOST_WEIGHTS
 from analytics.evaluating.online import NEW_REWARDS, SHARE_NEW, rows_of
 from analytics.evaluating.task import Task, all_rows, informed_start
 from analytics.fitting.change import Fall, Strangeness
-from analytics.fitting.experience import Experience, Start
-from analytics.fitting.trading import find_trade, judged, judged_log
+from analytics.fitting.experience import Experience
+from analytics.fitting.rows import Start
+from analytics.fitting.trading import Asked, find_trade, judged
 
 Floats = npt.NDArray[np.float64]
 
@@ -55,9 +56,10 @@ def learn_all(train: Task, *, floor: float, exploration: float) -> Learned:
     rows, prompt = all_rows(train)
     experience = Experience(start, MOST_WEIGHTS, texts_a_row=1.0 / len(train.strategies))
     experience.take(rows)
-    heads = experience.heads()
-    known = judged(start, rows, np.ones(len(rows)), prompt, MOST_WEIGHTS)
-    trade = find_trade(known, floor=floor, exploration=exploration)
+    fitted = experience.fitted()
+    heads = fitted.heads
+    known = judged(fitted, rows, np.ones(len(rows)), prompt)
+    trade = find_trade(known, Asked(floor), exploration=exploration)
     apart = Experience(start, MOST_WEIGHTS, texts_a_row=1.0 / len(train.strategies))
     apart.take(rows.part(prompt % HELD_FOR_RADIUS != 0))
     unseen = train.features[::HELD_FOR_RADIUS]
@@ -133,11 +135,11 @@ def _stream(
 
 def _anew(train: Task, stream: Task) -> Start:
     """The start in a new domain: what each strategy's mean was elsewhere; prices are known."""
-    return Start(
+    return Start.plain(
         train.strategies, tuple(train.quality.mean(axis=0).tolist()), tuple(stream.cost_usd.mean(axis=0).tolist())
     )
 
 
 def _trade(experience: Experience, propensity: Floats, floor: float, exploration: float) -> Trade:
-    known = judged_log(experience, propensity)
-    return find_trade(known, floor=floor + CAUTION * (1.0 - floor), exploration=exploration, z=Z)
+    known = judged(experience.fitted(), experience.rows, propensity)
+    return find_trade(known, Asked(floor, kept=CAUTION), exploration=exploration, z=Z)

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from analytics.fitting.experience import Rows, Start
+from analytics.fitting.rows import Rows, Start
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -43,13 +43,13 @@ def informed_start(strategies: tuple[str, ...], prices: Floats) -> Start:
     spread = float(logs.std())
     above = (logs - logs.mean()) / spread if spread > 0.0 else np.zeros(len(logs))
     quality = QUALITY_BEFORE + QUALITY_A_PRICE_SD * above
-    return Start(strategies, tuple(quality.tolist()), tuple(prices.tolist()))
+    return Start.plain(strategies, tuple(quality.tolist()), tuple(prices.tolist()))
 
 
 def all_rows(task: Task) -> tuple[Rows, Index]:
     """Every outcome of every prompt as a row, and which prompt each belongs to."""
     count, strategies = task.quality.shape
-    rows = Rows(
+    rows = Rows.plain(
         np.repeat(task.features, strategies, axis=0),
         np.tile(np.arange(strategies), count),
         task.quality.ravel(),

@@ -1,7 +1,7 @@
 """Noticing change: requests unlike anything learned, and strategies that no longer do what was believed of them.
 
-In: request by request the distance to the nearest kind; outcome by outcome the residual. Out: whether something changed. Keeps the
-running sums. Fails with nothing. Pure: the same sequence gives the same answers.
+In: request by request the distance to the nearest kind; outcome by outcome the residual. Out: whether something changed, or since
+which outcome. Keeps the running sums. Fails with nothing. Pure: the same sequence gives the same answers.
 
 Two of Page's one-sided cumulative sums ("Continuous Inspection Schemes", 1954). Of strangeness: of the texts learned from,
 ``USUAL`` lie within a radius; each request beyond it adds its log likelihood ratio for a stream in which half lie beyond, each
@@ -59,3 +59,46 @@ class Fall:
         step = 2.0 * ALLOWED * ((believed - reward) / max(sd, 1e-6) - ALLOWED)
         self.evidence = max(0.0, self.evidence + step)
         return self.evidence > LIMIT
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A strategy's outcomes are no longer what was believed of them. ``since``: the first outcome of the change, as an index;
+    means of what was believed and of what came since then; ``outcomes`` since then.
+    """
+
+    strategy: int
+    since: int
+    believed: float
+    reward: float
+    outcomes: int
+
+
+def shifts_of(strategy: npt.NDArray[np.intp], believed: Floats, reward: Floats, sd: Floats) -> tuple[Shift, ...]:
+    """Which strategies changed, either way, from outcomes in the order of the log, all (n,).
+
+    ``sd``: the standard deviation of a reward about its expectation, larger where a reward counts less.
+    """
+    found = []
+    for k in np.unique(strategy).tolist():
+        own = np.flatnonzero(strategy == k)
+        residual = (believed[own] - reward[own]) / sd[own]
+        since = max(_since(2.0 * ALLOWED * (sign * residual - ALLOWED)) for sign in (1.0, -1.0))
+        if since > 0:  # else all of it is the change, and there is nothing to set aside
+            after = own[since:]
+            means = float(believed[after].mean()), float(reward[after].mean())
+            found.append(Shift(k, int(own[since]), *means, len(after)))
+    return tuple(found)
+
+
+def _since(steps: Floats) -> int:
+    """Where the cumulative sum left 0 for good, if it passed the limit since then; -1 where it did not. It stays within twice the
+    limit, so that what has passed is over soon.
+    """
+    evidence, begun, alarmed = 0.0, 0, False
+    for place, step in enumerate(steps.tolist()):
+        if evidence == 0.0:
+            begun = place
+        evidence = min(max(0.0, evidence + step), 2.0 * LIMIT)
+        alarmed = evidence > LIMIT or (alarmed and evidence > 0.0)
+    return begun if alarmed else -1

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from agents.deciding.features import PLAIN
-from agents.deciding.lens import FORM_SCALE, LINEAR_EMBEDDED, NEARNESS_OF_MEANING, Lens, where
+from agents.deciding.features import OF_LOAD, PLAIN
+from agents.deciding.lens import FORM_SCALE, NEARNESS_OF_MEANING, Lens, where
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,30 +24,41 @@ MOST_COARSE: Final = 24
 FINE_FROM: Final = 1_500
 TEXTS_A_FINE_KIND: Final = 40
 MOST_FINE: Final = 128
+MOST_LINEAR: Final = 32
+LEAST_ROOM: Final = 8
 _ROUNDS: Final = 8
 _LEAST_SPREAD: Final = 1e-6
+_LEAST_SPREAD_OF_LOAD: Final = 0.3
 _SEED: Final = 1
 
 
 def fit_lens(features: Floats, *, strategies: int, most_weights: int) -> Lens:
-    """The lens for texts with these features, shape (n, features); the heads get at most about ``most_weights`` weights in all."""
+    """The lens for texts with these features, shape (n, features); the heads get at most about ``most_weights`` weights in all.
+
+    Kinds come first, then what is weighed linearly, then finer kinds. How load is spread within an hour says nothing about how it
+    is spread within a day, so its scale has a least one.
+    """
     rows = features[:: max(1, -(-len(features) // MOST_ROWS))]
     offset = rows.mean(axis=0)
     spread = rows.std(axis=0)
+    spread[list(OF_LOAD)] = np.maximum(spread[list(OF_LOAD)], _LEAST_SPREAD_OF_LOAD)
     scale = np.where(spread > _LEAST_SPREAD, FORM_SCALE / np.maximum(spread, _LEAST_SPREAD), 0.0)
     embedded = rows[:, PLAIN:] - offset[PLAIN:]
     length = float(np.sqrt((embedded * embedded).sum(axis=1).mean()))
     scale[PLAIN:] = NEARNESS_OF_MEANING / length if length > _LEAST_SPREAD else 0.0
     none = np.zeros((0, 0))
-    bare = Lens(offset, scale, none, none)
-    places = where(bare.standardised(rows))
     texts = len(features)
-    if texts < LEAST_TEXTS:
+    room = max(most_weights // strategies - (1 + PLAIN), LEAST_ROOM)
+    wanted = min(MOST_COARSE, max(4, texts // TEXTS_A_KIND), room) if texts >= LEAST_TEXTS else 0
+    linear = min(MOST_LINEAR, room - wanted)
+    bare = Lens(offset, scale, none, none, linear)
+    if not wanted:
         return bare
-    coarse = kinds_of(places, min(MOST_COARSE, max(4, texts // TEXTS_A_KIND)))
-    room = most_weights // strategies - (1 + len(coarse) + PLAIN + LINEAR_EMBEDDED)
+    places = where(bare.standardised(rows))
+    coarse = kinds_of(places, wanted)
+    room -= len(coarse) + linear
     fine = min(MOST_FINE, texts // TEXTS_A_FINE_KIND, room) if texts >= FINE_FROM else 0
-    return Lens(offset, scale, coarse, kinds_of(places, fine) if fine > len(coarse) else none)
+    return Lens(offset, scale, coarse, kinds_of(places, fine) if fine > len(coarse) else none, linear)
 
 
 def kinds_of(places: Floats, count: int) -> Floats:

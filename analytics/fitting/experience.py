@@ -1,6 +1,6 @@
 """Experience: the rows that were seen, and the heads that follow from them.
 
-In: rows (features, strategy, reward, cost), in the order of the log. Out: ``Heads``. Keeps the rows, and the sums over them. Fails
+In: rows, in the order of the log. Out: ``Heads``, and the posterior that they are of. Keeps the rows, and the sums over them. Fails
 with ``ValueError`` on a row that is not finite. Pure numpy.
 
 How it works. Everything is a function of the rows alone, however they were handed over and however often the heads were asked for,
@@ -10,6 +10,8 @@ so that a replay gives the same bytes:
    them.
 2. Sums are added in chunks of ``CHUNK`` rows that begin at multiples of it; what is left over is added for the occasion.
 3. The heads are the posterior under the newest milestone's lens and prior, given all rows.
+
+Cost and latency are the logarithm's posterior means, from few numbers each (``heads.cost_view``, ``heads.latency_view``).
 """
 
 from dataclasses import dataclass, field
@@ -19,67 +21,42 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.deciding.features import EMBEDDED, PLAIN
-from agents.deciding.heads import Heads, cost_view
+from agents.deciding.heads import Heads, Logarithmic, cost_view, expected, latency_view
 from agents.deciding.lens import Lens
 from analytics.fitting.clusters import LEAST_TEXTS, fit_lens
 from analytics.fitting.posterior import Posterior, Prior, Sums, improved, solve, squares_left
+from analytics.fitting.rows import Rows, Start, no_rows
 from analytics.one_thread import one_thread
 
 Floats = npt.NDArray[np.float64]
 
-CHUNK: Final = 64
+CHUNK: Final = 256
 GROWTH: Final = 1.4
 STEPS: Final = 2
 MOST_WEIGHTS: Final = 800
 ROWS_FOR_VARIANCE: Final = 512
-_COST_VARIANCE: Final = (25.0, 1.0, 1.0)
-_COST_NOISE: Final = 0.05
-_COST_SHARED: Final = 1.0
-_COST_OWN: Final = 0.1
-_LEAST_COST_USD: Final = 1e-12
+_LOG_VARIANCE: Final = (25.0, 1.0, 1.0)
+_LOG_NOISE: Final = 0.05
+_LOG_SHARED: Final = 1.0
+_LOG_OWN: Final = 0.1
+_LEAST: Final = 1e-12
+"""Of a price in US dollars or a time in milliseconds, before its logarithm is taken."""
 
 
-@dataclass(frozen=True)
-class Start:
-    """What is believed before the first row: ``quality`` and ``cost_usd`` of each strategy."""
+@dataclass(eq=False)
+class _Added:
+    """Sums over rows: of the quality, the cost and the latency."""
 
-    strategies: tuple[str, ...]
-    quality: tuple[float, ...]
-    cost_usd: tuple[float, ...]
+    quality: Sums
+    cost: Sums
+    latency: Sums
 
+    @classmethod
+    def nothing(cls, strategies: int, size: int) -> "_Added":
+        return cls(Sums.nothing(strategies, size), Sums.nothing(strategies, 3), Sums.nothing(strategies, 3))
 
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Outcomes: ``features`` (n, features), ``strategy`` (n,) as an index, ``reward`` (n,), ``cost_usd`` (n,)."""
-
-    features: Floats
-    strategy: npt.NDArray[np.intp]
-    reward: Floats
-    cost_usd: Floats
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self.strategy)
-
-    def part(self, which: slice | npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> "Rows":
-        """Some of them."""
-        return Rows(self.features[which], self.strategy[which], self.reward[which], self.cost_usd[which])
-
-
-def no_rows() -> Rows:
-    """Nothing yet."""
-    empty = np.zeros(0)
-    return Rows(np.zeros((0, PLAIN + EMBEDDED)), np.zeros(0, dtype=np.intp), empty, empty)
-
-
-def joined(first: Rows, second: Rows) -> Rows:
-    """One after the other."""
-    return Rows(
-        np.concatenate((first.features, second.features)),
-        np.concatenate((first.strategy, second.strategy)),
-        np.concatenate((first.reward, second.reward)),
-        np.concatenate((first.cost_usd, second.cost_usd)),
-    )
+    def copy(self) -> "_Added":
+        return _Added(self.quality.copy(), self.cost.copy(), self.latency.copy())
 
 
 @dataclass(eq=False)
@@ -87,9 +64,17 @@ class _Milestone:
     rows: int
     lens: Lens
     prior: Prior
-    quality: Sums
-    cost: Sums
+    added: _Added
     summed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The heads, and the posterior of their weights with the prior that it is under."""
+
+    heads: Heads
+    posterior: Posterior
+    prior: Prior
 
 
 @dataclass(eq=False)
@@ -104,26 +89,38 @@ class Experience:
 
     def take(self, rows: Rows) -> None:
         """Add rows at the end."""
-        if not (
-            np.isfinite(rows.features).all() and np.isfinite(rows.reward).all() and np.isfinite(rows.cost_usd).all()
-        ):
+        if not rows.are_finite():
             raise ValueError("an outcome has a number that is not finite")
-        self.rows = joined(self.rows, rows)
+        self.rows = self.rows.then(rows)
+
+    def follow(self, rows: Rows) -> None:
+        """Have seen exactly these rows: only what rests on rows that are not the same is worked out anew."""
+        if not rows.are_finite():
+            raise ValueError("an outcome has a number that is not finite")
+        same = self.rows.same_as(rows)
+        self.rows = rows
+        milestone = self._milestone
+        if milestone is None or milestone.rows > same:
+            self._milestone = None
+        elif milestone.summed > same:
+            milestone.added = _Added.nothing(len(self.start.strategies), milestone.lens.size)
+            milestone.summed = 0
 
     def heads(self) -> Heads:
         """What follows from all rows so far."""
-        with one_thread():
-            return self._heads()
+        return self.fitted().heads
 
-    def _heads(self) -> Heads:
-        reached = self._last_milestone()
-        if self._milestone is None or self._milestone.rows != reached:
-            self._milestone = self._made(reached)
-        milestone = self._milestone
-        self._sum_up(milestone)
-        quality, cost = milestone.quality.copy(), milestone.cost.copy()
-        self._add(quality, cost, milestone.lens, slice(milestone.summed, len(self.rows)))
-        return self._fitted(milestone, quality, cost)
+    def fitted(self) -> Fitted:
+        """The same with the posterior that it is of."""
+        with one_thread():
+            reached = self._last_milestone()
+            if self._milestone is None or self._milestone.rows != reached:
+                self._milestone = self._made(reached)
+            milestone = self._milestone
+            self._sum_up(milestone)
+            added = milestone.added.copy()
+            self._add(added, milestone.lens, slice(milestone.summed, len(self.rows)))
+            return self._fitted(milestone, added)
 
     def _last_milestone(self) -> int:
         reached, following = 0, LEAST_TEXTS / self.texts_a_row
@@ -135,15 +132,15 @@ class Experience:
         count = len(self.start.strategies)
         every = max(1, round(1.0 / self.texts_a_row))
         lens = fit_lens(self._known(reached)[::every], strategies=count, most_weights=self.most_weights)
-        first = Prior.start(count, lens.blocks)
-        made = _Milestone(reached, lens, first, Sums.nothing(count, lens.size), Sums.nothing(count, 3))
+        first = Prior.start(self.start.likeness, lens.blocks)
+        made = _Milestone(reached, lens, first, _Added.nothing(count, lens.size))
         if reached:
-            quality, cost = Sums.nothing(count, lens.size), Sums.nothing(count, 3)
+            before = _Added.nothing(count, lens.size)
             for begin in range(0, reached, CHUNK):
-                self._add(quality, cost, lens, slice(begin, min(begin + CHUNK, reached)))
+                self._add(before, lens, slice(begin, min(begin + CHUNK, reached)))
             for _ in range(STEPS):
-                found = solve(quality, made.prior)
-                made.prior = improved(made.prior, first, lens.blocks, quality, found)
+                found = solve(before.quality, made.prior)
+                made.prior = improved(made.prior, first, lens.blocks, before.quality, found)
         return made
 
     def _known(self, reached: int) -> Floats:
@@ -153,37 +150,37 @@ class Experience:
     def _sum_up(self, milestone: _Milestone) -> None:
         whole = len(self.rows) // CHUNK * CHUNK
         for begin in range(milestone.summed, whole, CHUNK):
-            self._add(milestone.quality, milestone.cost, milestone.lens, slice(begin, begin + CHUNK))
-        milestone.summed = whole
+            self._add(milestone.added, milestone.lens, slice(begin, begin + CHUNK))
+        milestone.summed = max(whole, milestone.summed)
 
-    def _add(self, quality: Sums, cost: Sums, lens: Lens, which: slice) -> None:
+    def _add(self, added: _Added, lens: Lens, which: slice) -> None:
         part = self.rows.part(which)
         if not len(part):
             return
-        seen, size = lens.see(part.features), cost_view(lens, part.features)
-        paid = np.log(np.maximum(part.cost_usd, _LEAST_COST_USD))
+        seen, size, time = lens.see(part.features), cost_view(lens, part.features), latency_view(lens, part.features)
+        gained = part.reward - expected(self.start.quality, part.features)[np.arange(len(part)), part.strategy]
+        paid, took = _log(part.cost_usd), _log(part.latency_ms)
+        ones = np.ones(len(part))
+        start = self.start
         for k in np.unique(part.strategy).tolist():
             own = part.strategy == k
-            quality.add(k, seen[own], part.reward[own] - self.start.quality[k])
-            cost.add(k, size[own], paid[own] - np.log(max(self.start.cost_usd[k], _LEAST_COST_USD)))
+            added.quality.add(k, seen[own], gained[own], part.weight[own])
+            added.cost.add(k, size[own], paid[own] - _log(start.cost_usd[k]), ones[own])
+            added.latency.add(k, time[own], took[own] - _log(start.latency_ms[k]), ones[own])
 
-    def _fitted(self, milestone: _Milestone, quality: Sums, cost: Sums) -> Heads:
-        count = len(self.start.strategies)
-        found = solve(quality, milestone.prior)
-        money_prior = Prior(_COST_SHARED + _COST_OWN * np.eye(count), np.array(_COST_VARIANCE), _COST_NOISE)
-        money = solve(cost, money_prior)
-        log_start = np.log(np.maximum(np.array(self.start.cost_usd), _LEAST_COST_USD))
-        weights = money.mean.copy()
-        weights[:, 0] += log_start
-        return Heads(
-            strategies=self.start.strategies,
+    def _fitted(self, milestone: _Milestone, added: _Added) -> Fitted:
+        start = self.start
+        found = solve(added.quality, milestone.prior)
+        heads = Heads(
+            strategies=start.strategies,
             lens=milestone.lens,
-            base=np.array(self.start.quality),
+            base=start.quality,
             weights=found.mean,
             variance=self._variance(milestone.lens, found),
-            cost=weights,
-            cost_noise=squares_left(cost, money) / max(float(cost.count.sum()), 1.0),
+            cost=_logarithmic(added.cost, start.cost_usd, start.likeness),
+            latency=_logarithmic(added.latency, start.latency_ms, start.likeness),
         )
+        return Fitted(heads, found, milestone.prior)
 
     def _variance(self, lens: Lens, found: Posterior) -> Floats:
         """By strategy and coarse kind: the mean posterior variance of what the weights say about texts of the kind."""
@@ -199,3 +196,16 @@ class Experience:
         smoothed = near + 1e-3
         by_kind: Floats = (by_row @ smoothed) / smoothed.sum(axis=0)
         return by_kind
+
+
+def _log(amounts: Floats | float) -> Floats:
+    logarithms: Floats = np.log(np.maximum(amounts, _LEAST))
+    return logarithms
+
+
+def _logarithmic(sums: Sums, start: tuple[float, ...], likeness: npt.NDArray[np.float64]) -> Logarithmic:
+    """A head of the logarithm, from sums of what was seen less the start's."""
+    found = solve(sums, Prior(_LOG_SHARED + _LOG_OWN * likeness, np.array(_LOG_VARIANCE), _LOG_NOISE))
+    weights = found.mean.copy()
+    weights[:, 0] += _log(np.array(start))
+    return Logarithmic(weights, squares_left(sums, found) / max(float(sums.count.sum()), 1.0))

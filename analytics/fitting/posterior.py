@@ -50,12 +50,13 @@ class Sums:
             np.zeros((strategies, size, size)), np.zeros((strategies, size)), np.zeros(strategies), np.zeros(strategies)
         )
 
-    def add(self, strategy: int, seen: Floats, rewards: Floats) -> None:
-        """Add rows of one strategy: ``seen`` (n, d) and ``rewards`` (n,) less the base."""
-        self.square[strategy] += seen.T @ seen
-        self.product[strategy] += seen.T @ rewards
-        self.reward_square[strategy] += float(rewards @ rewards)
-        self.count[strategy] += len(rewards)
+    def add(self, strategy: int, seen: Floats, rewards: Floats, weight: Floats) -> None:
+        """Add rows of one strategy: ``seen`` (n, d), ``rewards`` (n,) less the base, and what each row counts, (n,)."""
+        weighed = seen * weight[:, None]
+        self.square[strategy] += seen.T @ weighed
+        self.product[strategy] += weighed.T @ rewards
+        self.reward_square[strategy] += float((rewards * weight) @ rewards)
+        self.count[strategy] += float(weight.sum())
 
     def copy(self) -> "Sums":
         """The same sums, apart."""
@@ -71,12 +72,12 @@ class Prior:
     noise: float
 
     @classmethod
-    def start(cls, strategies: int, blocks: Sequence[slice], noise: float = NOISE) -> "Prior":
-        """Where everything begins."""
+    def start(cls, likeness: Floats, blocks: Sequence[slice], noise: float = NOISE) -> "Prior":
+        """Where everything begins. ``likeness``: how alike strategies are by their parts, (K, K), 1 on the diagonal."""
         within = np.empty(blocks[-1].stop)
         for block, variance in zip(blocks, VARIANCE_OF_BLOCKS, strict=True):
             within[block] = variance
-        return cls(SHARED + OWN * np.eye(strategies), within, noise)
+        return cls(SHARED + OWN * likeness, within, noise)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,20 +13,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from agents.deciding.features import FEATURE_SET
 from agents.deciding.held import Profile
 from agents.deciding.prior import band_of
 from analytics.offpolicy.logged import COST, LATENCY, QUALITY, Floats, Logged
 from analytics.offpolicy.redeciding import Decided
-from schemas import Belief, Evidence, GraphSwitch, Incumbent, ProfileUpdated
+from schemas import Belief, Evidence, GraphSwitch, Incumbent, LearnedHeads, ProfileUpdated
 
 _READ = """
 SELECT
     o.workflow, o.scope, o.content_type, o.complexity, o.profile_version, p.priority, o.probabilities, o.chosen_strategy,
     o.features, o.encoder || '/' || o.feature_set, o.cost_usd, o.latency_ms,
-    CASE WHEN o.answered THEN o.reward ELSE coalesce(o.reward, 0) END AS quality, p.quality_floor, epoch_us(o.requested_at)
+    CASE WHEN o.answered THEN o.reward ELSE coalesce(o.reward, 0) END AS quality, p.quality_floor, epoch_us(o.requested_at),
+    o.encoder, o.feature_set
 FROM outcomes o JOIN plans p ON p.event_id = o.routing_id
 WHERE o.requested_at >= make_timestamp($since_us) AND o.answered IS NOT NULL AND o.probabilities IS NOT NULL
     AND o.scope IS NOT NULL AND o.content_type IS NOT NULL AND o.complexity IS NOT NULL
@@ -35,7 +38,7 @@ ORDER BY o.requested_at DESC, o.routing_id
 LIMIT $most
 """
 _PROFILES = (
-    "SELECT scope, version, beliefs, incumbents, graph_off FROM profiles WHERE scope IN (SELECT unnest($scopes))"
+    "SELECT scope, version, beliefs, incumbents, graph_off, heads FROM profiles WHERE scope IN (SELECT unnest($scopes))"
 )
 
 
@@ -67,6 +70,8 @@ def read_past(connection: duckdb.DuckDBPyConnection, *, since_us: int, workflow:
             profile_version=row[4] or 0,
             priority=row[5],
             probabilities={each["strategy"]: each["probability"] for each in row[6]},
+            features=tuple(row[8] or ()),
+            encoder=row[15] or "" if row[16] == FEATURE_SET else "",
         )
         for row in rewarded
     )
@@ -97,7 +102,7 @@ def read_profiles(connection: duckdb.DuckDBPyConnection, scopes: Sequence[str]) 
     return {(row[0], row[1]): Profile.of(_event(*row)) for row in found}
 
 
-def _event(scope: str, version: int, beliefs: Any, incumbents: Any, graph_off: Any) -> ProfileUpdated:
+def _event(scope: str, version: int, beliefs: Any, incumbents: Any, graph_off: Any, heads: Any) -> ProfileUpdated:
     return ProfileUpdated(
         event_id="",
         occurred_at_us=0,
@@ -110,6 +115,7 @@ def _event(scope: str, version: int, beliefs: Any, incumbents: Any, graph_off: A
         graph_off=tuple(GraphSwitch(**each) for each in graph_off or ()),
         evidence=Evidence(requests=0, rated=0, watermark={}),
         sentence="",
+        heads=None if heads is None else msgspec.convert(heads, LearnedHeads, builtin_types=(bytes,)),
     )
 
 

@@ -20,7 +20,7 @@ COMMENT ON VIEW optimizations IS 'Everything that the system changed by itself o
 COMMENT ON COLUMN optimizations.scope IS 'The profile''s scope.';
 COMMENT ON COLUMN optimizations.version IS 'The profile version that brought it.';
 COMMENT ON COLUMN optimizations.occurred_at IS 'When it was published, UTC.';
-COMMENT ON COLUMN optimizations.kind IS 'strategy_took_over, graph_switched_off, graph_switched_on or rolled_back.';
+COMMENT ON COLUMN optimizations.kind IS 'strategy_took_over, strategy_reopened, graph_switched_off, graph_switched_on or rolled_back.';
 COMMENT ON COLUMN optimizations.content_type IS 'Where.';
 COMMENT ON COLUMN optimizations.band IS 'Complexity band, or nothing where it concerns all.';
 COMMENT ON COLUMN optimizations.before IS 'What answered before.';

@@ -14,6 +14,7 @@ SELECT
     optimizations,
     evidence,
     sentence,
+    heads,
     partition,
     log_offset,
     logged_at
@@ -34,6 +35,7 @@ COMMENT ON COLUMN profiles.graph_off IS 'Content types without graph lookups.';
 COMMENT ON COLUMN profiles.optimizations IS 'What changed against the parent.';
 COMMENT ON COLUMN profiles.evidence IS 'What it was computed from.';
 COMMENT ON COLUMN profiles.sentence IS 'What is new, in a sentence with numbers.';
+COMMENT ON COLUMN profiles.heads IS 'What requests are decided by; NULL in profiles of the first release, and before feature vectors were logged.';
 COMMENT ON COLUMN profiles.partition IS 'Partition of the topic.';
 COMMENT ON COLUMN profiles.log_offset IS 'Offset in the partition.';
 COMMENT ON COLUMN profiles.logged_at IS 'Kafka''s time of the message, UTC.';

@@ -123,7 +123,7 @@ def _again(
 ) -> "tuple[Past, Floats]":
     """The log, and for each of its requests the probabilities of the new policy."""
     from analytics.offpolicy.past import as_matrix, read_past, read_profiles
-    from analytics.offpolicy.redeciding import NoSuchProfile, Redecider
+    from analytics.offpolicy.redeciding import NoSuchProfile, Redecider, judged_log
     from analytics.query import open_public
 
     with open_public(deployment) as connection:
@@ -136,7 +136,13 @@ def _again(
                 status=USAGE,
             )
         profiles = read_profiles(connection, sorted({each.scope for each in past.decided}))
-    redecider = Redecider(stated, catalogue, _in_force(deployment, catalogue, past), profiles)
+    redecider = Redecider(
+        stated,
+        catalogue,
+        _in_force(deployment, catalogue, past),
+        profiles,
+        lambda learned: judged_log(learned, past.decided, past.log),
+    )
     try:
         decided = [redecider.decide(each) for each in past.decided]
     except NoSuchProfile as error:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from agents.deciding import policy
+from agents.deciding.choosing import believed_of, by_heads
+from agents.deciding.features import EMBEDDED, PLAIN
 from agents.deciding.governance import Floor
 from agents.deciding.held import Profile
+from agents.deciding.learned import read
 from agents.deciding.policy_file import PolicyFile
 from agents.loading.reading import load_catalogue
-from analytics.offpolicy.redeciding import Decided, InForce, Redecider
+from analytics.offpolicy.logged import Logged
+from analytics.offpolicy.redeciding import Decided, InForce, Redecider, judged_log
 from analytics.public import publish
 from analytics.storage import Storage
 from schemas import Candidate, Incumbent
 from tests.analytics_events import LOCAL, REMOTE, Log, answered, failed, request, rewarded, routed
 from tests.cli_world import NOW_US, World
-from tests.deciding_parts import belief, profile
+from tests.deciding_parts import DEFAULT, belief, heads, profile
 
 ROOT = Path(__file__).parents[2]
 HOUR_US = 3_600_000_000
@@ -231,3 +236,74 @@ def test_a_log_without_outcomes_is_no_log(tmp_path):
 
     assert result.exit_code == 2
     assert "no request" in result.output
+
+
+def with_heads(features_of, *, version=3):
+    """Requests that heads decided, and the profile that they are of."""
+    known = read(heads())
+    assert known is not None
+    asks = []
+    for number in range(300):
+        features = features_of(number)
+        plan = Profile("w", version, heads=known)
+        estimates = {each: plan.estimate(DEFAULT, DEFAULT.strategy(each), "general", "low") for each in DEFAULT.ids}
+        believed = believed_of(known, np.array(features), estimates, Floor("relative", 0.95))
+        served = by_heads(
+            believed, believed.estimates, floor=Floor("relative", 0.95), priority="balanced", exploration=0.05
+        )
+        shares = served.decision.probabilities
+        asks.append(Decided("w", "w", "general", "low", version, None, shares, tuple(features), "words@1"))
+    return asks, {("w", version): Profile("w", version, heads=known)}
+
+
+def vector(number):
+    return np.random.default_rng(number).normal(0.0, 0.1, PLAIN + EMBEDDED).tolist()
+
+
+def redecided(stated, asks, profiles, known=None):
+    settings = {"w": InForce(Floor("relative", 0.95), 0.05, "balanced")}
+    redecider = Redecider(PolicyFile.model_validate(stated), DEFAULT, settings, profiles, known)
+    return [redecider.decide(each) for each in asks]
+
+
+def test_what_heads_decided_is_decided_again_with_the_probabilities_that_were_logged():
+    asks, profiles = with_heads(vector)
+    for again, ask in zip(redecided({}, asks, profiles), asks, strict=True):
+        assert again == pytest.approx(ask.probabilities)
+
+
+def test_a_request_of_another_encoder_is_decided_by_the_beliefs_about_its_kind():
+    asks, profiles = with_heads(vector)
+    other = replace(asks[0], encoder="words@2")
+    (again,) = redecided({}, [other], profiles)
+    assert again != pytest.approx(other.probabilities)
+    assert sum(again.values()) == pytest.approx(1.0)
+
+
+def test_another_floor_is_traded_for_anew_on_the_log():
+    asks, profiles = with_heads(vector)
+    chance = np.random.default_rng(3)
+    tiers = np.array([("simple", "balanced", "premium").index(DEFAULT.strategy(name).tier) for name in DEFAULT.ids])
+    chosen = np.array([chance.choice(len(DEFAULT.ids), p=list(ask.probabilities.values())) for ask in asks])
+    log = Logged(
+        strategies=DEFAULT.ids,
+        features=np.zeros((300, 1)),
+        eligible=np.ones((300, len(DEFAULT.ids)), dtype=bool),
+        probabilities=np.array([list(ask.probabilities.values()) for ask in asks]),
+        chosen=chosen,
+        outcomes={
+            "quality": 0.6 + 0.15 * tiers[chosen],
+            "cost_usd": np.full(300, 1e-6),
+            "latency_ms": np.full(300, 9.0),
+        },
+        kinds=np.full(300, "general"),
+    )
+
+    def cost(floor):
+        shares = redecided(
+            {"quality_floor": {"relative": floor}}, asks, profiles, lambda each: judged_log(each, asks, log)
+        )
+        prices = 4.0**tiers
+        return np.mean([np.dot(list(each.values()), prices) for each in shares])
+
+    assert cost(0.5) < 0.7 * cost(0.999)

@@ -7,10 +7,11 @@ from agents.deciding.features import EMBEDDED, PLAIN
 from agents.deciding.heads import Beliefs
 from agents.deciding.lens import Lens
 from analytics.fitting.change import Fall, Strangeness
-from analytics.fitting.experience import Experience, Rows, Start
-from analytics.fitting.trading import Judged, find_trade, judged
+from analytics.fitting.experience import Experience
+from analytics.fitting.rows import Rows, Start
+from analytics.fitting.trading import Asked, Judged, find_trade, judged
 
-START = Start(("cheap", "dear"), (0.6, 0.6), (0.001, 0.01))
+START = Start.plain(("cheap", "dear"), (0.6, 0.6), (0.001, 0.01))
 
 
 def made_up(count, seed=0):
@@ -22,11 +23,19 @@ def made_up(count, seed=0):
     strategy = chance.integers(0, 2, count)
     likely = np.where(kind == 0, 0.8, np.where(strategy == 1, 0.8, 0.2))
     reward = (chance.random(count) < likely).astype(float)
-    return Rows(features, strategy, reward, np.where(strategy == 1, 0.01, 0.001)), kind
+    return Rows.plain(features, strategy, reward, np.where(strategy == 1, 0.01, 0.001)), kind
 
 
 def fields(heads):
-    return [heads.base, heads.weights, heads.variance, heads.cost, heads.lens.coarse, heads.lens.fine, heads.lens.scale]
+    return [
+        heads.base,
+        heads.weights,
+        heads.variance,
+        heads.cost.weights,
+        heads.lens.coarse,
+        heads.lens.fine,
+        heads.lens.scale,
+    ]
 
 
 @pytest.mark.parametrize("steps", [(7,), (64,), (1, 130, 3), (500,)])
@@ -81,16 +90,15 @@ def test_a_row_that_is_not_finite_is_refused():
 def test_a_vector_of_another_feature_set_is_refused():
     none = np.zeros((0, 0))
     with pytest.raises(ValueError, match="set 2"):
-        Lens(np.zeros(3), np.zeros(3), none, none).see(np.zeros((1, 3)))
+        Lens(np.zeros(3), np.zeros(3), none, none, 32).see(np.zeros((1, 3)))
 
 
 def test_the_trade_saves_what_the_floor_allows_and_keeps_it():
     rows, _ = made_up(3000)
-    known = judged(START, rows, np.full(len(rows), 0.5), np.arange(len(rows)), 800)
-    trade = find_trade(known, floor=0.95, exploration=0.0)
-    fresh, kind = made_up(500, seed=2)
     experience = Experience(START)
     experience.take(rows)
+    trade = find_trade(judged(experience.fitted(), rows, np.full(len(rows), 0.5)), Asked(0.95), exploration=0.0)
+    fresh, kind = made_up(500, seed=2)
     beliefs = experience.heads().beliefs_of(fresh.features)
     pick = np.argmax(beliefs.quality - trade.exchange * beliefs.cost_usd, axis=1)
     assert pick[kind == 1].mean() > 0.9
@@ -99,8 +107,8 @@ def test_the_trade_saves_what_the_floor_allows_and_keeps_it():
 
 def test_with_hardly_any_evidence_the_keeper_holds_the_floor():
     few = np.array([[0.5, 1.0], [1.0, 1.0]])
-    known = Judged(few, Beliefs(few, few * 0.1, np.tile([0.001, 0.01], (2, 1))))
-    trade = find_trade(known, floor=0.95, exploration=0.0)
+    known = Judged(few, Beliefs(few, few * 0.1, np.tile([0.001, 0.01], (2, 1)), np.ones((2, 2))))
+    trade = find_trade(known, Asked(0.95), exploration=0.0)
     assert trade.keeper == 1
     assert trade.hold > 0.8 or trade.exchange == 0.0
 

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.deciding import policy
-from agents.deciding.complexity import complexity_of
-from agents.deciding.held import Held
-from agents.deciding.planning import (
+from agents.deciding import policy, spreading
+from agents.deciding.catalogue import Catalogue
+from agents.deciding.checking import (
     MAX_DOCUMENTS_BYTES,
     MAX_MESSAGE_CHARACTERS,
     MAX_REQUEST_BYTES,
-    PROJECTED_DIMENSIONS,
 )
+from agents.deciding.complexity import complexity_of
+from agents.deciding.features import EMBEDDED, FEATURE_SET, LAG, NAMES, PLAIN
+from agents.deciding.held import Held
 from agents.deciding.workflow import Pins
 from schemas import GivenDocument, GraphSwitch, Incumbent, RequestRouted, Turn
 from streams.codec import Codec
@@ -31,6 +32,7 @@ from tests.deciding_parts import (
     VECTOR,
     belief,
     catalogue,
+    heads,
     hosted,
     override,
     planner,
@@ -56,12 +58,17 @@ QUESTIONS = {
 }
 
 
-def held(*overrides: tuple[str, str], learned: bool = False, **of_profile: Any) -> Held:
+KNOWLEDGE = st.sampled_from([False, True, "heads"])
+"""Nothing learned, beliefs by kind of request, heads."""
+
+
+def held(*overrides: tuple[str, str], learned: bool | str = False, **of_profile: Any) -> Held:
     heard = Held()
     for name, stated in overrides:
         assert heard.set_override(override(name, stated))
     if learned:
-        assert heard.take_profile(profile(*LEARNED, **of_profile))
+        by: dict[str, Any] = {"heads": heads()} if learned == "heads" else {}
+        assert heard.take_profile(profile(*LEARNED, **by, **of_profile))
     return heard
 
 
@@ -191,8 +198,56 @@ def test_with_a_profile_the_policy_decides_and_the_plan_names_both():
     assert {each.requests for each in plan.candidates} == {50}
 
 
+def test_with_heads_the_plan_names_their_policy_and_its_numbers_are_about_the_request():
+    heard, known = held(learned="heads"), planner()
+    plan = known.plan(request(), VECTOR, heard, LATER_US).plan
+    assert (plan.policy, plan.profile_version) == (spreading.NAME, 1)
+    other = known.plan(request(), -VECTOR, heard, LATER_US).plan
+    assert [each.quality for each in plan.candidates] != [each.quality for each in other.candidates]
+    assert {each.requests for each in plan.candidates} == set(heads().requests)
+
+
+def test_heads_of_another_encoder_decide_nothing():
+    heard = Held()
+    assert heard.take_profile(profile(*LEARNED, heads=heads(encoder="words@2")))
+    assert planner().plan(request(), VECTOR, heard, LATER_US).plan.policy == policy.NAME
+
+
+def test_a_strategy_that_the_heads_do_not_know_yet_is_explored_as_every_other():
+    of = Catalogue(DEFAULT.models, (*DEFAULT.strategies, strategy("simple", "semantic", graph=True)))
+    plan = planner(of=of).plan(request(), VECTOR, held(learned="heads"), LATER_US).plan
+    shares = {each.strategy: each.probability for each in plan.candidates}
+    assert plan.policy == spreading.NAME
+    assert math.fsum(shares.values()) == pytest.approx(1.0)
+    assert shares["simple-semantic-graph"] >= 0.05 / len(shares) - 1e-12
+
+
+def test_how_many_requests_wait_is_in_the_features_and_in_the_words_where_it_is_many():
+    known, heard = planner(), held(learned="heads")
+    calm, busy = (known.plan(request(), VECTOR, heard, LATER_US, waiting=waiting).plan for waiting in (0, 5_000))
+    assert busy.features[LAG] == pytest.approx(math.log1p(5_000))
+    assert calm.features[LAG] == 0.0
+    assert "5,000 requests wait" in busy.reasoning
+    assert "wait" not in calm.reasoning
+
+
+def test_a_higher_priority_of_cost_gives_up_more_quality_for_less_money():
+    known, heard = planner(), held(learned="heads")
+
+    def expected(priority: str) -> tuple[float, float]:
+        plan = known.plan(request(priority=priority), VECTOR, heard, LATER_US).plan
+        return (
+            sum(each.probability * each.quality for each in plan.candidates),
+            sum(each.probability * each.cost_usd for each in plan.candidates),
+        )
+
+    (good, dear), (worse, cheap) = expected("quality_over_speed"), expected("cost_over_quality")
+    assert good >= worse
+    assert dear >= cheap
+
+
 @LAWS
-@given(PINS, OVERRIDES, st.booleans(), st.text(min_size=1), st.sampled_from(["public", "internal", "personal"]))
+@given(PINS, OVERRIDES, KNOWLEDGE, st.text(min_size=1), st.sampled_from(["public", "internal", "personal"]))
 def test_every_step_obeys_every_pin_and_every_override_whatever_was_learned(
     pins, overrides, learned, request_id, sensitivity
 ):
@@ -230,7 +285,7 @@ def test_every_step_obeys_every_pin_and_every_override_whatever_was_learned(
 
 
 @LAWS
-@given(st.booleans(), st.text(min_size=1), st.text(min_size=1), st.sampled_from([None, "quality_over_speed"]))
+@given(KNOWLEDGE, st.text(min_size=1), st.text(min_size=1), st.sampled_from([None, "quality_over_speed"]))
 def test_the_plan_can_be_checked_from_what_it_states(learned, conversation_id, request_id, priority):
     asked = request(conversation_id=conversation_id, request_id=request_id, priority=priority)
     routed = planner().plan(asked, VECTOR, held(learned=learned), LATER_US)
@@ -246,7 +301,7 @@ def test_the_plan_can_be_checked_from_what_it_states(learned, conversation_id, r
     assert plan.fallback
 
 
-def plan_of_everything(learned: bool) -> RequestRouted:
+def plan_of_everything(learned: bool | str) -> RequestRouted:
     asked = request(
         QUESTIONS[5],
         history=(Turn(role="user", text="Hello."),),
@@ -259,7 +314,7 @@ def plan_of_everything(learned: bool) -> RequestRouted:
     )
 
 
-@pytest.mark.parametrize("learned", [True, False])
+@pytest.mark.parametrize("learned", [True, False, "heads"])
 def test_the_same_request_vector_knowledge_and_time_give_the_same_bytes(learned):
     once, again = plan_of_everything(learned), plan_of_everything(learned)
     assert CODEC.encode(once) == CODEC.encode(again)
@@ -269,12 +324,12 @@ def test_the_same_request_vector_knowledge_and_time_give_the_same_bytes(learned)
 def test_features_have_the_documented_length_and_hold_numbers_only():
     routed = plan_of_everything(learned=True)
     features = routed.plan.features
-    assert len(features) == 4 + PROJECTED_DIMENSIONS
+    assert len(features) == PLAIN + EMBEDDED
     assert all(type(each) is float and math.isfinite(each) for each in features)
-    characters, level, turns, documents = features[:4]
-    assert characters == pytest.approx(math.log1p(len(QUESTIONS[5])) / 10)
-    assert (level, turns, documents) == (routed.plan.complexity / 10, 0.1, 1.0)
-    assert features[4:] == tuple(VECTOR[:PROJECTED_DIMENSIONS].tolist())
+    told = dict(zip(NAMES, features, strict=False))
+    assert (told["complexity"], told["turns"], told["has documents"]) == (routed.plan.complexity / 10, 0.1, 1.0)
+    assert features[PLAIN:] == tuple(VECTOR[:EMBEDDED].tolist())
+    assert routed.plan.feature_set == FEATURE_SET
 
 
 @pytest.mark.parametrize(("allowed", "tiers"), [(True, {"simple", "balanced", "premium"}), (False, {"premium"})])
@@ -286,8 +341,9 @@ def test_simple_alternatives_are_offered_only_where_the_settings_allow_them(allo
     assert tiers <= {step.tier for step in steps}
 
 
-def test_a_demanded_strategy_is_certain_pinned_and_has_no_alternatives():
-    plan = planner().plan(request(strategy="premium-hierarchical"), VECTOR, held(learned=True), LATER_US).plan
+@pytest.mark.parametrize("learned", [True, "heads"])
+def test_a_demanded_strategy_is_certain_pinned_and_has_no_alternatives(learned):
+    plan = planner().plan(request(strategy="premium-hierarchical"), VECTOR, held(learned=learned), LATER_US).plan
     assert [step.strategy for step in plan.steps] == ["premium-hierarchical"]
     assert (plan.propensity, plan.fallback) == (1.0, False)
     assert "strategy" in plan.pinned

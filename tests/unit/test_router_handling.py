@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from agents.deciding.planning import MAX_MESSAGE_CHARACTERS
+from agents.deciding.checking import MAX_MESSAGE_CHARACTERS
 from schemas import RequestRouted, ResponseFailed
 from streams.delivery import Origin, current_origin
 from streams.errors import RESPONSE_CODES, Code, Undeliverable

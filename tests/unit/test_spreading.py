@@ -18,6 +18,7 @@ def believed(quality, sd=None, cost=None):
         np.array(quality, dtype=float),
         np.full(count, 0.1) if sd is None else np.array(sd, dtype=float),
         np.full(count, 0.001) if cost is None else np.array(cost, dtype=float),
+        np.ones(count),
     )
 
 
