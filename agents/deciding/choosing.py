@@ -86,7 +86,8 @@ def by_heads(
     if names != learned.heads.strategies:
         beliefs = _among(beliefs, learned.places(names), eligible)
     limit = floor.threshold(float(beliefs.quality.max()))
-    met = any(policy.lower_bound(each, floor) >= limit for each in eligible.values())
+    # the best meets a share of itself for certain; against a reward its uncertainty counts
+    met = floor.kind == "relative" or bool((beliefs.quality - policy.Z * beliefs.sd).max() >= limit)
     trade = learned.trades.get(priority) or Trade()
     if believed.strange:
         trade = Trade(keeper=trade.keeper, hold=HELD_WHEN_STRANGE)

@@ -21,8 +21,10 @@ from analytics.fitting.trading import Asked, Judged, find_trade, find_trades, ju
 from analytics.one_thread import one_thread
 from schemas import Reopened
 
-KEPT: Final = {"balanced": 0.25, "quality_over_speed": 0.75, "speed_over_quality": 0.25, "cost_over_quality": 0.0}
+KEPT: Final = {"balanced": 0.5, "quality_over_speed": 0.9, "speed_over_quality": 0.5, "cost_over_quality": 0.0}
 """By priority: which share of what the floor would give away is kept all the same."""
+CAUTION: Final = 1.0
+"""Standard errors by which the floor has to be kept: requests come that are unlike those of the log."""
 IN_TIME: Final = "speed_over_quality"
 """The priority that trades quality for time, not for money."""
 USUAL: Final = 0.99
@@ -96,7 +98,7 @@ def trades_of(known: Judged, floor: Floor, exploration: float) -> dict[str, Trad
         priority: Asked(floor.value, of_best=floor.kind == "relative", kept=kept) for priority, kept in KEPT.items()
     }
     in_time = asked.pop(IN_TIME)
-    found = dict(zip(asked, find_trades(known, tuple(asked.values()), exploration=exploration), strict=True))
+    found = dict(zip(asked, find_trades(known, tuple(asked.values()), exploration=exploration, z=CAUTION), strict=True))
     timed = Judged(known.quality, replace(known.beliefs, cost_usd=known.beliefs.latency_ms))
-    trade = find_trade(timed, in_time, exploration=exploration)
+    trade = find_trade(timed, in_time, exploration=exploration, z=CAUTION)
     return {**found, IN_TIME: replace(trade, exchange=0.0, hurry=trade.exchange)}

@@ -120,8 +120,7 @@ def find_trades(known: Judged, asked: Sequence[Asked], *, exploration: float, z:
     count = len(known.quality)
     if not count:
         return [Trade()] * len(asked)
-    error = known.quality.std(axis=0) / math.sqrt(count)
-    keeper = int(np.argmax(known.quality.mean(axis=0) - error))
+    keeper = int(np.argmax(known.quality.mean(axis=0)))
     costs, best = known.beliefs.cost_usd, known.quality[:, keeper]
     every, mean = np.arange(count), known.quality.mean(axis=1)
     tried = []
