@@ -15,6 +15,10 @@ VAR := $(or $(PENSTOCK_VAR),var)
 STAMPS := $(VAR)/setup
 LIBS := $(VAR)/kafka/libs
 
+# Compiled once and kept: without it a role compiles its libraries at every start, which takes it as long as all the rest.
+unexport PYTHONDONTWRITEBYTECODE
+IMPORTED := streams.worker, streams.cli.main, agents.router, agents.generator, agents.evaluator, agents.model_server.server, analytics.worker
+
 .PHONY: help setup demo test chaos bench check format up down clean
 
 help: ## list the targets
@@ -77,6 +81,7 @@ $(STAMPS)/packages: requirements.lock $(BIN)/uv
 $(STAMPS)/project: pyproject.toml $(STAMPS)/packages
 	@echo "setup: penstock, editable"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c "import $(IMPORTED)"
 	@touch $@
 
 # Kafka's jars, where neither a broker is given nor a container engine answers. Where they are not needed, nothing is

@@ -68,6 +68,8 @@ def _later_release(tree: Path) -> Path:
         path.write_text(changed, encoding="utf-8")
     run = [sys.executable, "-P", "-m", "schemas.generate"]
     subprocess.run(run, env={"PYTHONPATH": str(tree)}, check=True, capture_output=True, timeout=60)
+    compiled = [sys.executable, "-m", "compileall", "-q", str(tree)]  # as a release that is installed is
+    subprocess.run(compiled, check=True, capture_output=True, timeout=60)
     return tree
 
 

@@ -46,7 +46,9 @@ def main(arguments: list[str]) -> int:
     chosen, others = parser.parse_known_args(arguments)
     counted = Counted()
     os.environ["PENSTOCK_CHAOS_BOUNDS"] = "yes"
-    status = pytest.main(["tests/chaos", "-m", "chaos or not chaos", "--durations=0", *others], plugins=[counted])
+    # by signal: the other way to end a test that takes too long ends all of them, and nothing would be written
+    chosen_tests = ["tests/chaos", "-m", "chaos or not chaos", "--durations=25", "--timeout-method=signal"]
+    status = pytest.main([*chosen_tests, *others], plugins=[counted])
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     chosen.out.write_text(json.dumps(counted.content(), indent=2) + "\n", encoding="utf-8")
     return int(status)
