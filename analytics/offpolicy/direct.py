@@ -3,7 +3,9 @@
 In: a log, an assignment of its requests to folds. Out: predictions of every outcome of every strategy. Keeps nothing. Cannot fail
 on a log that was checked: a strategy that was never chosen is predicted by the part that all share.
 
-How it works. The outcome of strategy k on features x (standardised, with a constant) is (s + o_k) . x: a shared part s and an own
+How it works. Requests are described by their features and by their nearness to kinds of request, which are found in the features
+alone (as the lens of the heads does it, but of whatever was logged): which strategy can answer depends on what kind of thing is
+asked. The outcome of strategy k on such an x (standardised, with a constant) is (s + o_k) . x: a shared part s and an own
 part o_k that is shrunk to nothing harder, so that a strategy with few requests borrows from the others. With G_k = X_k'X_k and
 b_k = X_k'y_k over its requests, o_k is eliminated (Schur complement) and s solves one system of d equations:
 
@@ -16,6 +18,8 @@ matter: what is left is the noise of single outcomes.
 
 import numpy as np
 
+from agents.deciding.lens import nearness
+from analytics.fitting.clusters import kinds_of
 from analytics.offpolicy.logged import Floats, Integers, Logged
 
 SHARED_SHRINKAGE = 5.0
@@ -23,6 +27,11 @@ OWN_SHRINKAGE = 50.0
 """Of own slopes: as many requests as outweigh it."""
 OWN_MEAN_SHRINKAGE = 2.0
 _MEAN_SHRINKAGE = 1e-3
+KINDS = 24
+REQUESTS_A_KIND = 25
+REACH = 1.6
+"""Mean squared distance of a request from the middle of all, in the units of the lens's sharpness."""
+_READ = 4_000
 
 
 def design(features: Floats) -> Floats:
@@ -31,6 +40,18 @@ def design(features: Floats) -> Floats:
     return np.column_stack(
         [np.ones(len(features)), (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1.0)]
     )
+
+
+def described(features: Floats) -> Floats:
+    """(n, 1 + d'): the design of the features and of the nearness to kinds, which no outcome was used for."""
+    plain = design(features)
+    varying = plain[:, 1:][:, np.any(plain[:, 1:] != 0.0, axis=0)]
+    kinds = min(KINDS, len(features) // REQUESTS_A_KIND)
+    if kinds <= 1 or not varying.shape[1]:
+        return plain
+    places = varying * np.sqrt(REACH / varying.shape[1])
+    near = nearness(places, kinds_of(places[:: max(1, -(-len(places) // _READ))], kinds))
+    return np.column_stack([plain, design(near)[:, 1:]])
 
 
 def fit_heads(x: Floats, outcomes: Floats, chosen: Integers, strategies: int) -> Floats:
@@ -55,7 +76,7 @@ def fit_heads(x: Floats, outcomes: Floats, chosen: Integers, strategies: int) ->
 
 def predictions(log: Logged, names: tuple[str, ...], folds: Integers) -> Floats:
     """(n, K, m): every outcome of every strategy, each request predicted without its own fold; ``folds``: (n,)."""
-    x = design(log.features)
+    x = described(log.features)
     outcomes = np.column_stack([log.outcomes[name] for name in names])
     scale = np.where((spread := outcomes.std(axis=0)) > 0, spread, 1.0)
     k = len(log.strategies)

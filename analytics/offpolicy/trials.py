@@ -52,10 +52,13 @@ class World:
 
 @dataclass(frozen=True)
 class Trial:
-    """One rival on one log: the estimated and the true value, and what the gate said and should have said."""
+    """One rival on one log: the estimated and the true value, and what the gate said and should have said. ``expected``: the single
+    number that is reported, ``estimate``: the interval around the doubly robust one.
+    """
 
     rival: str
     truth: float
+    expected: float
     estimate: Interval
     effective: float
     promoted: bool
@@ -63,8 +66,8 @@ class Trial:
 
     @property
     def relative_error(self) -> float:
-        """|estimate - truth| / |truth|."""
-        return abs(self.estimate.mean - self.truth) / max(abs(self.truth), 1e-9)
+        """|expected - truth| / |truth|."""
+        return abs(self.expected - self.truth) / max(abs(self.truth), 1e-9)
 
     @property
     def covered(self) -> bool:
@@ -110,6 +113,7 @@ def repeat(
                 Trial(
                     rival=name,
                     truth=truth,
+                    expected=estimate.outcomes[VALUE].expected,
                     estimate=estimate.outcomes[VALUE].doubly_robust,
                     effective=estimate.effective,
                     promoted=verdict.answer == "promote",

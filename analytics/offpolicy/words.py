@@ -47,9 +47,9 @@ def shown(name: str, amount: float, *, signed: bool = False) -> str:
     return text if signed else text.lstrip("+")
 
 
-def between(name: str, interval: Interval, *, signed: bool = False) -> str:
-    """An estimate with its interval: ``0.8123 (0.8011 to 0.8235)``."""
-    ends = (interval.mean, interval.lower, interval.upper)
+def between(name: str, interval: Interval, expected: float | None = None, *, signed: bool = False) -> str:
+    """An estimate with its interval: ``0.8123 (0.8011 to 0.8235)``; ``expected`` in place of the interval's middle."""
+    ends = (interval.mean if expected is None else expected, interval.lower, interval.upper)
     mean, lower, upper = (shown(name, each, signed=signed) for each in ends)
     return f"{mean} ({lower} to {upper})"
 
@@ -60,7 +60,7 @@ def estimate_rows(estimate: PolicyEstimate) -> list[tuple[str, str, str, str, st
         (
             NAMES[name],
             shown(name, each.running.mean),
-            between(name, each.doubly_robust),
+            between(name, each.doubly_robust, each.expected),
             between(name, each.difference, signed=True),
             between(name, each.snips),
             between(name, each.ips),
@@ -155,7 +155,8 @@ def _estimate(estimate: PolicyEstimate) -> dict[str, Any]:
         "largest_weight": estimate.largest_weight,
         "unsupported": estimate.unsupported,
         "outcomes": {
-            name: {
+            name: {"expected": _number(estimate.outcomes[name].expected)}
+            | {
                 method: _interval(getattr(estimate.outcomes[name], method))
                 for method in ("running", "doubly_robust", "difference", "snips", "ips")
             }

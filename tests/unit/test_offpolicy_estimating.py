@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from analytics.offpolicy.direct import design, fit_heads, predictions
-from analytics.offpolicy.estimating import Estimator, effective_sample_size, ips, snips, weights
+from analytics.offpolicy.estimating import (
+    TRANSLATION,
+    Estimator,
+    Interval,
+    effective_sample_size,
+    expected,
+    ips,
+    snips,
+    weights,
+)
 from analytics.offpolicy.gate import VALUE, explored, judge, waiting
 from analytics.offpolicy.logged import QUALITY, Floats, Logged, Unusable
 
@@ -125,6 +134,34 @@ def test_the_difference_to_what_served_is_known_better_than_the_value_itself():
 
     assert found.difference.error < found.doubly_robust.error / 3
     assert found.difference.lower <= 0.1 * (world.truth - world.served) <= found.difference.upper
+
+
+def test_the_expected_value_is_between_both_estimates_and_never_far_from_the_unbiased_one():
+    unbiased = Interval(0.6, 0.02)
+
+    assert expected(unbiased, 0.61) == pytest.approx(0.605)
+    assert expected(unbiased, 0.59) == pytest.approx(0.595)
+    assert expected(unbiased, 5.0) == pytest.approx(0.6 + TRANSLATION * 0.02)
+    assert expected(unbiased, -5.0) == pytest.approx(0.6 - TRANSLATION * 0.02)
+
+
+def test_what_a_kind_of_request_decides_is_predicted_though_no_feature_tells_it_alone():
+    rng = np.random.default_rng(14)
+    corner = rng.integers(2, size=(2_000, 2))
+    features = corner * 4.0 + rng.normal(size=(2_000, 2)) * 0.3
+    outcome = (corner[:, 0] == corner[:, 1]).astype(float)
+    log = Logged(
+        strategies=("one", "two"),
+        features=features,
+        eligible=np.ones((2_000, 2), dtype=bool),
+        probabilities=np.full((2_000, 2), 0.5),
+        chosen=rng.integers(2, size=2_000),
+        outcomes={QUALITY: outcome},
+        kinds=np.full(2_000, "general"),
+    )
+    found = predictions(log, (QUALITY,), np.arange(2_000) % 2)
+
+    assert np.abs(found[:, 0, 0] - outcome).mean() < 0.2
 
 
 def test_ridge_heads_solve_the_normal_equations_of_the_shared_and_the_own_parts():

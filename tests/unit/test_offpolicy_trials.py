@@ -50,7 +50,7 @@ def test_intervals_cover_the_truth_and_hardly_anything_is_promoted_that_should_n
 
 def test_a_summary_counts_wrong_promotions_of_all_and_power_of_those_worth_it():
     def trial(*, promoted: bool, worth: bool) -> Trial:
-        return Trial("x", 0.5, Interval(0.6, 0.01), 700.0, promoted, worth)
+        return Trial("x", 0.5, 0.6, Interval(0.6, 0.01), 700.0, promoted, worth)
 
     found = summarised(
         [
