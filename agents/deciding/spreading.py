@@ -10,8 +10,16 @@ its probability of being the best, where worths are independent Gaussians with s
     p_s = integral of N(t; u_s, sd_s) prod over r != s of Phi((t - u_r) / sd_r) dt
 
 This is what Thompson sampling draws from (Thompson, 1933), tempered by ``BOLDNESS``, and the integral is a fixed sum over
-``NODES`` equal steps, normalised, so the numbers that are logged are the numbers that were drawn from: nothing is estimated. A
-share ``hold`` of it goes to the strategy that keeps the floor where the rest is not known well enough (Wu, Shariff, Lattimore,
+``NODES`` equal steps, normalised, so the numbers that are logged are the numbers that were drawn from: nothing is estimated. Beside
+it every other strategy gets a small share for being plausible, by its gap to the best over the uncertainty of the gap:
+
+    t_s = PLAUSIBLE / (1 + ((u_best - u_s) / d_s)^2),   d_s^2 = sd_s^2 + sd_best^2
+
+This is inverse-gap weighting (Abe and Long, "Associative Reinforcement Learning using Linear Probabilistic Concepts", 1999) in the
+gap's own unit. A Gaussian leaves nothing for what another sensible policy would choose, and an estimate of that policy from the log
+then rests on a few huge weights. It is a share for each strategy, because with many of them more is to be estimated.
+
+A share ``hold`` goes to the strategy that keeps the floor where the rest is not known well enough (Wu, Shariff, Lattimore,
 Szepesvari, "Conservative Bandits", 2016); the whole is mixed with e / K.
 """
 
@@ -27,6 +35,9 @@ Floats = npt.NDArray[np.float64]
 
 NAME: Final = "spread@1"
 BOLDNESS: Final = 0.3
+PLAUSIBLE: Final = 0.015
+_MOST_PLAUSIBLE: Final = 0.25
+"""All together get no more, however many there are."""
 NODES: Final = 33
 _REACH: Final = 4.0
 _LEAST_SD: Final = 1e-4
@@ -53,13 +64,18 @@ class Trade:
 def spread(beliefs: Beliefs, trade: Trade, *, exploration: float, boldness: float = BOLDNESS) -> Floats:
     """The distribution over the strategies that ``beliefs`` names, all of them eligible; shape (strategies,).
 
-    ``boldness`` 0 takes the best without a doubt (ties go to the first). ``keeper`` is an index into the same arrays.
+    ``boldness`` 0 takes the best without a doubt and tries nothing else; ties go to the first. ``keeper`` is an index into the same
+    arrays.
     """
     count = len(beliefs.quality)
     if count == 0:
         raise ValueError("no strategy is eligible")
     worth = trade.worth(beliefs)
-    own = best_of(worth, np.maximum(boldness * beliefs.sd, _LEAST_SD)) if boldness > 0.0 else _certain(worth)
+    own = (
+        _certain(worth)
+        if boldness <= 0.0
+        else _tried(best_of(worth, np.maximum(boldness * beliefs.sd, _LEAST_SD)), worth, beliefs.sd)
+    )
     if trade.keeper is not None and trade.hold > 0.0:
         own = (1.0 - trade.hold) * own
         own[trade.keeper] += trade.hold
@@ -79,6 +95,16 @@ def best_of(worth: Floats, sd: Floats) -> Floats:
     share = (height * np.exp(log_below.sum(axis=1, keepdims=True) - log_below)).sum(axis=0)
     total = float(share.sum())
     return share / total if total > 0.0 else _certain(worth)
+
+
+def _tried(own: Floats, worth: Floats, sd: Floats) -> Floats:
+    """The same with a share for each plausible strategy but the best."""
+    best = int(np.argmax(worth))
+    doubt = np.maximum(sd * sd + sd[best] ** 2, _LEAST_SD**2)
+    share = min(PLAUSIBLE, _MOST_PLAUSIBLE / len(own)) / (1.0 + (worth[best] - worth) ** 2 / doubt)
+    share[best] = 0.0
+    shared: Floats = (1.0 - float(share.sum())) * own + share
+    return shared
 
 
 def spread_all(beliefs: Beliefs, trade: Trade, *, exploration: float, boldness: float = BOLDNESS) -> Floats:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from agents.deciding.heads import Beliefs
 from agents.deciding.policy import choose_index
-from agents.deciding.spreading import Trade, best_of, spread
+from agents.deciding.spreading import PLAUSIBLE, Trade, best_of, spread
 
 NUMBERS = st.floats(-1.0, 2.0, allow_nan=False)
 
@@ -47,6 +47,17 @@ def test_the_quadrature_agrees_with_what_gaussian_draws_show():
     draws = np.random.default_rng(3).normal(worth, sd, (200_000, 3))
     shown = np.bincount(draws.argmax(axis=1), minlength=3) / len(draws)
     assert np.allclose(best_of(worth, sd), shown, atol=0.01)
+
+
+def test_what_might_be_best_is_tried_now_and_then_and_what_cannot_be_hardly_ever():
+    found = spread(believed([0.7, 0.6, 0.0], sd=[0.05, 0.05, 0.05]), Trade(), exploration=0.0, boldness=0.1)
+    assert 0.004 < found[1] <= PLAUSIBLE
+    assert found[2] < found[1] / 10
+
+
+def test_many_plausible_strategies_together_leave_most_to_the_own_distribution():
+    found = spread(believed([0.9] + [0.8] * 199, sd=[0.05] * 200), Trade(), exploration=0.0, boldness=0.1)
+    assert found[0] >= 0.75
 
 
 def test_a_dearer_strategy_loses_as_the_exchange_rate_rises():
