@@ -33,7 +33,7 @@ Z95 = 1.959964
 FOLDS = 2
 RESIDUAL_SHRINKAGE = 20.0
 """A strategy's squared residual counts as much as all strategies' after so many requests."""
-TRANSLATION = 0.5
+TRANSLATION = 1.0
 FEWEST = 4
 """Requests without which there is nothing to fit and nothing to compare."""
 
