@@ -36,7 +36,7 @@ Floats = npt.NDArray[np.float64]
 NAME: Final = "spread@1"
 BOLDNESS: Final = 0.3
 PLAUSIBLE: Final = 0.015
-_MOST_PLAUSIBLE: Final = 0.25
+_MOST_PLAUSIBLE: Final = 0.15
 """All together get no more, however many there are."""
 NODES: Final = 33
 _REACH: Final = 4.0

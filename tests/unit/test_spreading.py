@@ -57,7 +57,7 @@ def test_what_might_be_best_is_tried_now_and_then_and_what_cannot_be_hardly_ever
 
 def test_many_plausible_strategies_together_leave_most_to_the_own_distribution():
     found = spread(believed([0.9] + [0.8] * 199, sd=[0.05] * 200), Trade(), exploration=0.0, boldness=0.1)
-    assert found[0] >= 0.75
+    assert found[0] >= 0.85
 
 
 def test_a_dearer_strategy_loses_as_the_exchange_rate_rises():
