@@ -23,6 +23,8 @@ from analytics.outcomes import EVIDENCE
 
 MOST_ROWS: Final = 10_000
 LEAVING: Final = 1_000
+MOST_FEATURE: Final = 1e6
+"""No number of a feature vector is larger; where one is, or is none, somebody else wrote the plan."""
 _WIDTH: Final = PLAIN + EMBEDDED
 _BY_SLICE = f"SELECT slice, count(*) FROM outcome WHERE scope = ? AND {EVIDENCE} GROUP BY slice ORDER BY slice DESC"  # noqa: S608 - ours
 _NEWEST = f"""
@@ -76,8 +78,12 @@ class EvidenceReader:
         columns: dict[str, Any] = {name: table[name].combine_chunks() for name in table.column_names}
         encoders = np.array(columns["encoder"].to_pylist())
         places = np.array([self._place.get(name, -1) for name in columns["strategy"].to_pylist()], dtype=np.intp)
-        known = (encoders == encoders[-1]) & (places >= 0)
-        features = columns["features"].flatten().to_numpy().reshape(-1, _WIDTH)
+        features = columns["features"].flatten().to_numpy(zero_copy_only=False).reshape(-1, _WIDTH)
+        known = (encoders == encoders[-1]) & (places >= 0) & (np.abs(features) <= MOST_FEATURE).all(axis=1)
+        for name in ("reward", "cost_usd", "latency_ms"):
+            known &= np.isfinite(columns[name].to_numpy())
+        if not known.any():
+            return None
         rated = columns["rated"].to_numpy(zero_copy_only=False)
         rows = Rows(
             features,

@@ -93,7 +93,7 @@ def by_heads(
         trade = Trade(keeper=trade.keeper, hold=HELD_WHEN_STRANGE)
     elif not met:
         trade = Trade()
-    if trade.hold > 0.0:
+    if trade.hold > 0.0 and trade.keeper is not None and names != learned.heads.strategies:
         trade = among(trade, learned.places(names), beliefs.quality)
     own = spread(beliefs, trade, exploration=exploration)
     shares: list[float] = (own / own.sum()).tolist()

@@ -164,8 +164,14 @@ def test_only_the_newest_are_learned_from_and_the_oldest_leave_many_at_a_time(lo
 
 @pytest.mark.parametrize(
     "of_plan",
-    [{"feature_set": "1"}, {"features": [0.0] * 36}, {"encoder": "words@0"}],
-    ids=["another feature set", "another length", "another encoder"],
+    [
+        {"feature_set": "1"},
+        {"features": [0.0] * 36},
+        {"encoder": "words@0"},
+        {"features": [float("nan")] * (PLAIN + EMBEDDED)},
+        {"features": [1e300] * (PLAIN + EMBEDDED)},
+    ],
+    ids=["another feature set", "another length", "another encoder", "no numbers", "too large numbers"],
 )
 def test_vectors_that_mean_something_else_are_left_out(log, of_plan):
     for number in range(40):
