@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.deployment import Deployment
 
@@ -50,20 +50,24 @@ class Lag:
     def behind(self, reached: Mapping[Place, int]) -> dict[Place, int]:
         """Give how many events each partition holds from the offset that was reached; what expired does not count."""
         until_s = monotonic() + self._answer_s
-        waiting = {}
-        for place, offset in reached.items():
-            begin, end = self._ends(place, until_s)
-            waiting[place] = max(0, end - max(offset, begin))
-        return waiting
+        begins, ends = (self._at(bound, reached, until_s) for bound in (OFFSET_BEGINNING, OFFSET_END))
+        return {place: max(0, ends[place] - max(offset, begins[place])) for place, offset in reached.items()}
 
-    def _ends(self, place: Place, until_s: float) -> tuple[int, int]:
+    def _at(self, bound: int, places: Iterable[Place], until_s: float) -> dict[Place, int]:
+        """Where the partitions begin or end: Kafka's numbers for these two are times too, and so one question is enough for all."""
+        asked = {(self._deployment.topic(topic), number): (topic, number) for topic, number in places}
         left_s = until_s - monotonic()
-        spot = TopicPartition(self._deployment.topic(place[0]), place[1])
-        ends = self._client().get_watermark_offsets(spot, timeout=left_s, cached=False) if left_s > 0 else None
-        if ends is None:
+        if not asked:
+            return {}
+        if left_s <= 0:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the name that confluent-kafka gives it
-        begin, end = ends
-        return begin, end
+        spots = [TopicPartition(*each, bound) for each in asked]
+        found = {}
+        for each in self._client().offsets_for_times(spots, timeout=left_s):
+            if each.error is not None:
+                raise KafkaException(each.error)
+            found[asked[each.topic, each.partition]] = each.offset
+        return found
 
     def _client(self) -> Any:
         if self._consumer is None:
