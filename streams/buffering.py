@@ -7,10 +7,11 @@ Why not Faust's own: one task hands over the events of all topics of a role, and
 topic that stands still (paused, or with a slow provider) then keeps the role's other topics from being read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import faust
+from mode import ServiceT
 from mode.utils.queues import ThrowableQueue
 
 BATCH = 500
@@ -33,7 +34,13 @@ class Buffer(ThrowableQueue[Any]):
 
 
 class BufferingApp(faust.App):
-    """Faust's app with our queues."""
+    """Faust's app with our queues, and without its monitor: every event would tell it of eight steps, and nobody asks it."""
+
+    def on_init_dependencies(self) -> Iterable[ServiceT]:
+        """Give the services that start with the app; as Faust says, but for its monitor."""
+        services = [each for each in super().on_init_dependencies() if each is not self.monitor]
+        self.sensors.remove(self.monitor)
+        return services
 
     def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> Buffer:  # noqa: N802 - Faust's
         """Give a queue; as Faust says, but never full."""

@@ -95,3 +95,27 @@ def test_the_partitions_are_ours_only_as_long_as_the_coordinator_was_heard_withi
 def test_a_worker_without_partitions_that_stood_still_goes_on(app):
     app.consumer._thread.heard_s = 0.0
     app.end_if_lapsed()
+
+
+def test_only_what_is_ours_is_committed_and_a_commit_that_failed_counts_for_nothing(app, monkeypatch):
+    asked: list[dict[TP, int]] = []
+    done = False
+
+    async def commit(offsets: dict[TP, int]) -> bool:
+        asked.append(offsets)
+        return done
+
+    monkeypatch.setattr(app.consumer, "_commit", commit)
+    monkeypatch.setattr(app.consumer, "assignment", lambda: {PLACE})
+    offsets = {PLACE: 5, TP("routing", 1): 7}
+    assert not app.loop.run_until_complete(app.consumer._commit_offsets(offsets))
+    assert app.consumer._committed_offset[PLACE] is None
+    done = True
+    assert app.loop.run_until_complete(app.consumer._commit_offsets(offsets))
+    assert asked == [{PLACE: 5}, {PLACE: 5}]
+    assert app.consumer._committed_offset[PLACE] == 5
+
+
+def test_fausts_monitor_is_told_of_no_event(app):
+    assert app.monitor not in list(app.on_init_dependencies())
+    assert not list(app.sensors)
