@@ -13,7 +13,8 @@ Whatever happens, a request that was accepted ends in one terminal response: wha
 kept end that cannot be published all the same is replaced, and a request that is given up is kept as ended and paid.
 
 A request that is being answered is answered once, however often its plan comes meanwhile; the first plan holds. Its
-generations and its response are kept, then published, at its end: a crash before leaves no trace but pieces.
+generations and its response are kept and published together at its end, and what is kept reaches the broker no later than
+what is published: a crash before leaves no trace but pieces.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ from agents.answering.lanes import Lane, Lanes, Turn
 from agents.answering.library import Library
 from agents.answering.pieces import Pieces
 from agents.answering.provider import Provider
-from agents.answering.remembered import US_PER_S, Finished, Identity, Outcome, Remembered, Spending, kept_at_us
+from agents.answering.remembered import US_PER_S, Ending, Finished, Identity, Outcome, Remembered, Spending, kept_at_us
 from agents.answering.watched import watched_call, watched_pause
 from agents.deciding.catalogue import Catalogue
 from agents.deciding.governance import GovernanceFile
@@ -104,8 +105,10 @@ class Generator:
         self._spending = Spending(remembered.spent_usd)
         self._beginning = asyncio.Lock()
         """One request begins each time the event loop comes round: hundreds that came at once do not stop what is under way."""
-        self._running: dict[Identity, asyncio.Future[Finished | Outcome]] = {}
+        self._running: dict[Identity, asyncio.Future[Outcome]] = {}
         self._paid_in_vain_usd: dict[Identity, float] = {}
+        self._unsure: set[Identity] = set()
+        """Requests whose end is kept here; whether the broker has it too, nobody has heard yet."""
 
     async def handle(self, event: Record) -> None:
         """Answer a request, or send its answer again, or have it wait in ``deferred``."""
@@ -120,31 +123,30 @@ class Generator:
             raise Undeliverable(f"The generator has no use for {type(event).__name__}.", code=Code.UNEXPECTED_EVENT)
         identity = _identity(event)
         if self._has_begun(identity):
-            finished = await self._again(identity)
-        else:
-            lane = _lane(event)
-            with self._ownership.nothing_begun():
-                turn = await self._lanes.enter(lane, within_s=self._remaining_s(event), may_defer=may_defer)
-            if turn is Turn.DEFERRED:
-                self._means.count("deferred_total")
-                await self._outbox.publish("deferred", event)
-                return
-            try:
-                finished = await self._in_turn(event, identity)
-            finally:
-                if turn is Turn.NOW:
-                    self._lanes.leave(lane)
-        if finished is not None:
-            await self._publish(identity, finished)
+            await self._again(identity)
+            return
+        lane = _lane(event)
+        with self._ownership.nothing_begun():
+            turn = await self._lanes.enter(lane, within_s=self._remaining_s(event), may_defer=may_defer)
+        if turn is Turn.DEFERRED:
+            self._means.count("deferred_total")
+            await self._outbox.publish("deferred", event)
+            return
+        try:
+            await self._in_turn(event, identity)
+        finally:
+            if turn is Turn.NOW:
+                self._lanes.leave(lane)
 
-    async def _in_turn(self, routed: RequestRouted, identity: Identity) -> Finished | None:
+    async def _in_turn(self, routed: RequestRouted, identity: Identity) -> None:
         async with self._beginning:
             await asyncio.sleep(0)
         if not await self._ownership.may_begin():  # it waited too long: another worker has it
-            return None
+            return
         if self._has_begun(identity):  # another delivery of it came first
-            return await self._again(identity)
-        return await self._lead(routed, identity)
+            await self._again(identity)
+        else:
+            await self._lead(routed, identity)
 
     def _remaining_s(self, routed: RequestRouted) -> float:
         return (routed.plan.deadline_at_us - self._means.clock()) / US_PER_S
@@ -152,15 +154,15 @@ class Generator:
     def _has_begun(self, identity: Identity) -> bool:
         return identity in self._running or self._remembered.finished(identity) is not None
 
-    async def _again(self, identity: Identity) -> Finished | None:
-        """How a request that came before ended, or is about to end."""
+    async def _again(self, identity: Identity) -> None:
+        """Publish again how a request that came before ended, or is about to end."""
         self._means.count("repeats_total")
         tracing.note({"penstock.repeat": True})
         finished = self._remembered.finished(identity)
         if finished is None:
-            result = await asyncio.shield(self._running[identity])
-            finished = result if isinstance(result, Finished) else await self._keep(identity, result)
-        return finished
+            await self._conclude(identity, await asyncio.shield(self._running[identity]))
+        else:
+            await self._publish_again(identity, finished)
 
     async def give_up(self, event: Record) -> None:
         """End a request that failed for a reason that nobody foresaw; it is in the dead letters too."""
@@ -168,28 +170,24 @@ class Generator:
             return
         identity = _identity(event)
         try:
-            finished = self._remembered.finished(identity) or await self._end(event, identity)
+            finished = self._remembered.finished(identity)
             if finished is not None:
-                await self._publish(identity, finished)
+                await self._publish_again(identity, finished)
+                return
+            running = self._running.get(identity)  # it ends as another delivery of it did, else without an answer
+            outcome = self._given_up(event, identity) if running is None else await asyncio.shield(running)
+            await self._conclude(identity, outcome)
         except NEVER_PUBLISHED:
-            finished = await self._keep(identity, self._given_up(event, identity), instead=True)
-            if finished is not None:
-                await self._publish(identity, finished)
-
-    async def _end(self, event: RequestRouted, identity: Identity) -> Finished | None:
-        """Keep how a request that is given up ends: as another delivery of it did, else without an answer."""
-        running = self._running.get(identity)
-        result = self._given_up(event, identity) if running is None else await asyncio.shield(running)
-        return result if isinstance(result, Finished) else await self._keep(identity, result)
+            await self._conclude(identity, self._given_up(event, identity), instead=True)
 
     def _given_up(self, event: RequestRouted, identity: Identity) -> Outcome:
         cost_usd = self._paid_in_vain_usd.get(identity, 0.0)
         now_us = self._means.clock()
         failed = response_failed(event, Code.INTERNAL_ERROR, GIVEN_UP, cost_usd=cost_usd, now_us=now_us)
-        return Outcome((), failed, 0.0)  # `_keep` counts what was paid in vain, whatever the end
+        return Outcome((), failed, 0.0)  # `_conclude` counts what was paid in vain, whatever the end
 
-    async def _lead(self, routed: RequestRouted, identity: Identity) -> Finished | None:
-        running: asyncio.Future[Finished | Outcome] = asyncio.get_running_loop().create_future()
+    async def _lead(self, routed: RequestRouted, identity: Identity) -> None:
+        running: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._running[identity] = running
         with self._spending.allowance(identity[:2]) as allowance:
             try:
@@ -202,47 +200,54 @@ class Generator:
                 running.set_exception(EndedWithoutOutcome())
                 running.exception()  # nobody may be waiting
                 raise
-            result: Finished | Outcome = outcome
             try:
-                result = await self._keep(identity, outcome) or outcome
+                await self._conclude(identity, outcome)
             finally:
-                running.set_result(result)
-        return result if isinstance(result, Finished) else None
+                running.set_result(outcome)
 
-    async def _keep(self, identity: Identity, outcome: Outcome, *, instead: bool = False) -> Finished | None:
-        """Keep an outcome; None where the partition is another worker's now, which gets the event again and publishes.
+    async def _conclude(self, identity: Identity, outcome: Outcome, *, instead: bool = False) -> None:
+        """Keep an outcome and publish it; nothing where the partition is another worker's now, which gets the event again.
 
         What failed attempts paid is counted with it. ``instead``: of an end that was kept before.
         """
         if not await self._ownership.is_ours():
             self._forget_oldest_unclaimed()
-            return None
+            self._unsure.discard(identity)
+            return
         finished = None if instead else self._remembered.finished(identity)
-        if finished is None:
-            in_vain_usd = self._paid_in_vain_usd.get(identity, 0.0)
-            counted = replace(outcome, cost_usd=outcome.cost_usd + in_vain_usd)
-            kept = await self._remembered.finish(identity, counted)
-            if not await self._ownership.is_ours():  # it may have gone while the broker took it in
-                return None
-            finished = self._remembered.finished(identity) or kept
+        if finished is not None:
+            await self._publish_again(identity, finished)
+            return
+        self._unsure.add(identity)
+        in_vain_usd = self._paid_in_vain_usd.get(identity, 0.0)
+        ending = self._remembered.finish(identity, replace(outcome, cost_usd=outcome.cost_usd + in_vain_usd))
         self._paid_in_vain_usd.pop(identity, None)
-        self._running.pop(identity, None)
-        return finished
+        await self._publish(identity, ending)
 
     def _forget_oldest_unclaimed(self) -> None:
         unclaimed = [identity for identity, running in self._running.items() if running.done()]
         for identity in unclaimed[:-UNCLAIMED_KEPT]:
             del self._running[identity]
 
-    async def _publish(self, identity: Identity, finished: Finished) -> None:
-        events = zip(self._remembered.events_of(finished), finished.events, strict=True)
+    async def _publish_again(self, identity: Identity, finished: Finished) -> None:
+        await self._publish(identity, self._remembered.ending(identity, finished, again=identity in self._unsure))
+
+    async def _publish(self, identity: Identity, ending: Ending) -> None:
+        kept = [each.confirmed for each in ending.written]
+        if not all(each.is_first for each in ending.written):
+            await asyncio.gather(*kept)
+            if not await self._ownership.is_ours():  # it may have gone while the broker took it in
+                return
         # Together: they are kept, so where one fails all are published again.
-        await asyncio.gather(*(self._outbox.publish(topic, event, encoded=raw) for (topic, event), (_, raw) in events))
-        running = self._running.get(identity)
-        if running is not None and running.done():
-            del self._running[identity]
+        published = (self._outbox.publish(topic, event, encoded=raw) for topic, event, raw in ending.events)
+        try:
+            await asyncio.gather(*kept, *published)
+        finally:
+            if all(each.done() and not each.cancelled() and each.exception() is None for each in kept):
+                self._unsure.discard(identity)
+        self._running.pop(identity, None)
         if self._ownership.is_ours_now():
-            self._remembered.settle(identity, finished)
+            self._remembered.settle(identity, ending.finished)
 
     def _pieces(self, routed: RequestRouted) -> Pieces | None:
         if not routed.request.stream:
@@ -288,7 +293,8 @@ def build_generator(
     held = _followed_overrides(stage)
     window_s = governance.operations.finished_window_s
     ownership = Ownership(stage.app, deployment.topic("routing"))
-    kept = KeptTable(stage.app, ENDED, partitions=partitions, ownership=ownership)
+    beside = [deployment.topic(topic) for topic in ("generation", "responses")]
+    kept = KeptTable(stage.app, ENDED, partitions=partitions, ownership=ownership, beside=beside)
     kept.forget_after(window_s, kept_at_us, stage.clock)
     lanes = Lanes(deployment.generator_concurrency)
     generator = Generator(

@@ -4,9 +4,9 @@ In: keys and values, by partition. Out: the same, after a crash, and on another 
 ``NotOurs`` where the partition went to another worker meanwhile, and with the broker's error where the changelog was not written.
 
 Faust writes to a table only while an event is iterated over, because the event says which partition. So ``write`` and ``put`` are
-for handlers; ``remove``, ``get`` and ``values`` work in a timer as well. All use Faust's public parts, the store and a message to
-the changelog (without a value where something is removed), because ``table[key] = value`` hides when the broker has it. The store
-comes first: a changelog that is behind catches up by the event's redelivery.
+for handlers; ``remove``, ``get`` and ``values`` work in a timer as well. The database comes first, then a message to the changelog
+(``streams.changelog``; without a value where something is removed): one that is behind catches up by the event's redelivery.
+``note`` keeps something here only: another worker, or this one without its folder, finds what was written before.
 
 Expiry: what is too old is passed over by its age, by whoever reads it. ``streams.expiry`` removes it here, and the broker from the
 changelog.
@@ -16,7 +16,7 @@ and ``remove`` wait themselves, ``write`` does not.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ import faust
 from faust.types import TP, AppT
 
 from streams.admin import configuration_of
+from streams.changelog import Changelog, Written
 from streams.expiry import EVERY_S, Expiry
 from streams.topics import Table
 
@@ -142,7 +143,9 @@ class KeptTable:
         *,
         partitions: int,
         ownership: Ownership,
+        beside: Sequence[str] = (),
     ) -> None:
+        """``beside``: topics, as they are on the broker, to which something is published at the same time as it is kept."""
         self._app = app
         self._ownership = ownership
         self._written = 0
@@ -154,6 +157,7 @@ class KeptTable:
             options=dict(_OPTIONS),
             extra_topic_configs=configuration_of(declared),
         )
+        self._changelog = Changelog(app, self._table, beside=beside)
         seek_before_reading_on(app, self._table)
 
     def forget_after(self, kept_s: float, since_us: Callable[[bytes], int], clock: Callable[[], int]) -> None:
@@ -173,19 +177,22 @@ class KeptTable:
 
     def get(self, key: bytes) -> bytes | None:
         """Give what is kept, or None; in a handler of the event's partition, in a timer of any."""
-        found: bytes | None = self._table.data.get(key)
+        found: bytes | None = self._table.data._get(key)  # noqa: SLF001 - without turning bytes into bytes
         return found
 
-    def write(self, key: bytes, value: bytes) -> Awaitable[object]:
+    def write(self, key: bytes, value: bytes) -> Written:
         """Keep it here and now; what is returned is done when the broker has it. The event that is handled says in which partition.
 
         Waits for nothing: ask ``Ownership`` first, and let nothing come in between.
         """
         partition = self._table.partition_for_key(key)
+        self.note(key, value)
+        return self._changelog.send(partition, key, value)
+
+    def note(self, key: bytes, value: bytes) -> None:
+        """Keep it here only. The event that is handled says in which partition."""
         self._written += 1
-        self._table.data[key] = value
-        confirmed: Awaitable[object] = self._table.send_changelog(partition, key, value)
-        return confirmed
+        self._table.data._set(key, value)  # noqa: SLF001 - without turning bytes into bytes
 
     async def put(self, partition: int, key: bytes, value: bytes) -> None:
         """Keep it; returns when the broker has it too. Only while an event of ``partition`` is handled."""
@@ -197,8 +204,8 @@ class KeptTable:
     async def remove(self, partition: int, key: bytes) -> None:
         """Keep it no longer; returns when the broker knows. At any time."""
         await self._ownership.wait_settled(partition)
-        del self._table.data[key]
-        await self._table.send_changelog(partition, key, None, value_serializer="raw")
+        self._table.data._del(key)  # noqa: SLF001 - without turning bytes into bytes
+        await self._changelog.send(partition, key, None)
 
     def values(self) -> Iterator[bytes]:
         """Give everything that is kept in this worker's partitions."""

@@ -1,7 +1,7 @@
 """What tests of the generator share: builders of plans, and hand-written fakes of its surroundings."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,7 @@ from agents.answering.provider import Answer, CallFailed, OnPiece
 from agents.answering.remembered import Remembered
 from agents.generator import Generator
 from schemas import Candidate, Plan, Record, RequestReceived, RequestRouted, Step
+from streams.changelog import Written
 from streams.codec import Codec
 from streams.outbox import Outbox
 from streams.tracing import Headers
@@ -168,21 +169,30 @@ class Kept:
     table: dict[bytes, bytes] = field(default_factory=dict)
     ours: bool = True
     broken: bool = False
+    unheard: bool = False
+    is_first: bool = True
     log: list[str] = field(default_factory=list)
     only_waiting: int = 0
 
     def get(self, key: bytes) -> bytes | None:
         return self.table.get(key)
 
-    def write(self, key: bytes, value: bytes) -> Awaitable[object]:
+    def write(self, key: bytes, value: bytes) -> Written:
         kind = msgspec.msgpack.decode(key)[0]
         if self.broken:
             raise ConnectionError("the broker is away")
         self.table[key] = value
         self.log.append(f"kept {kind}")
         done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
+        if self.unheard:
+            done.set_exception(ConnectionError("the broker is away"))
+        else:
+            done.set_result(None)
+        return Written(done, is_first=self.is_first)
+
+    def note(self, key: bytes, value: bytes) -> None:
+        self.table[key] = value
+        self.log.append(f"noted {msgspec.msgpack.decode(key)[0]}")
 
     async def is_ours(self) -> bool:
         return self.ours

@@ -4,17 +4,18 @@ In: the outcome of a request. Out: the same events for a repeat, byte for byte, 
 Keeps both in a ``Kept`` (a Faust table: RocksDB with a changelog), for a window; memory holds only the conversations
 that are being answered. Fails with what the broker says when the changelog cannot be written.
 
-Why before publishing: an end is kept, and the changelog confirmed, before any of its events is published. After a crash
-in between, the request comes again, and its stored events are published; after a crash before, nothing was published,
-and the call is made again. So a finished request is never paid twice and never ends in two different ways. The cost is
-kept before the end: a call made again is counted again, because it was paid again. Once all is published, the end
-shrinks to its terminal response.
+Why first: an end reaches the broker no later than any of its events (docs/adr/0012). After a crash the request comes again:
+where the end was kept, its stored events are published; where it was not, nothing was published, and the call is made
+again. So a finished request is never paid twice and never ends in two different ways. The cost is kept before the end:
+a call made again is counted again, because it was paid again. Once all is published, the end shrinks to its terminal
+response, here only: another worker would publish all once more, under the same ids.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -30,14 +31,29 @@ US_PER_S = 1_000_000
 _TOLERANCE_USD = 1e-12
 
 
+class Written(Protocol):
+    """What was kept here, on its way to the broker."""
+
+    @property
+    def confirmed(self) -> asyncio.Future[Any]:
+        """Done when the broker has it."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the broker gets it no later than what is published of the end from now on."""
+
+
 class Kept(Protocol):
     """A table of bytes that survives the process; used by the worker that holds the event's partition."""
 
     def get(self, key: bytes) -> bytes | None:
         """Give what is kept under ``key``."""
 
-    def write(self, key: bytes, value: bytes) -> Awaitable[object]:
+    def write(self, key: bytes, value: bytes) -> Written:
         """Keep it here and now; what is returned is done when the broker has it too."""
+
+    def note(self, key: bytes, value: bytes) -> None:
+        """Keep it here only."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +75,15 @@ class Finished(msgspec.Struct, frozen=True, array_like=True):
 
     at_us: int
     events: list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """An end that is kept here and is to be published: (topic, event, encoded) in order, and what is on its way to be kept."""
+
+    finished: Finished
+    events: list[tuple[str, Record, bytes]]
+    written: list[Written]
 
 
 class _Spent(msgspec.Struct, frozen=True, array_like=True):
@@ -91,36 +116,43 @@ class Remembered:
         found = msgspec.msgpack.decode(raw, type=Finished) if raw is not None else None
         return found if found is not None and self._fresh(found.at_us) else None
 
-    def events_of(self, finished: Finished) -> list[tuple[str, Record]]:
-        """The events of an end, decoded."""
-        return [(topic, self._codec.decode(raw)) for topic, raw in finished.events]
-
-    async def finish(self, identity: Identity, outcome: Outcome) -> Finished:
-        """Keep an end and its cost; returns when the broker has both.
+    def finish(self, identity: Identity, outcome: Outcome) -> Ending:
+        """Keep an end and its cost here, and begin to keep them on the broker.
 
         What is kept can be published: an outcome that is too large was shortened, or became a small failure.
         """
         now_us = self._clock()
         conversation = identity[:2]
-        key = _key("finished", identity)
-        finished = Finished(now_us, fitting(outcome.events, self._codec.encode, key_bytes=len(key)))
-        confirmed = []
+        encoded: dict[bytes, Record] = {}
+
+        def encode(event: Record) -> bytes:
+            raw = self._codec.encode(event)
+            encoded[raw] = event
+            return raw
+
+        finished = Finished(now_us, fitting(outcome.events, encode, key_bytes=len(_key("finished", identity))))
+        written = []
         if outcome.cost_usd > 0:
             spent = _Spent(now_us, self.spent_usd(conversation) + outcome.cost_usd)
-            confirmed.append(self._kept.write(_key("spent", conversation), msgspec.msgpack.encode(spent)))
-        confirmed.append(self._kept.write(key, msgspec.msgpack.encode(finished)))
-        for done in confirmed:
-            await done
-        return finished
+            written.append(self._kept.write(_key("spent", conversation), msgspec.msgpack.encode(spent)))
+        written.append(self._kept.write(_key("finished", identity), msgspec.msgpack.encode(finished)))
+        return Ending(finished, [(topic, encoded[raw], raw) for topic, raw in finished.events], written)
+
+    def ending(self, identity: Identity, finished: Finished, *, again: bool = False) -> Ending:
+        """Give an end that is kept here; ``again`` begins once more to keep it on the broker, which may not have it."""
+        events = [(topic, self._codec.decode(raw), raw) for topic, raw in finished.events]
+        if not again:
+            return Ending(finished, events, [])
+        keys = (_key("spent", identity[:2]), _key("finished", identity))
+        values = (self._kept.get(keys[0]), msgspec.msgpack.encode(finished))
+        kept = [(key, value) for key, value in zip(keys, values, strict=True) if value is not None]
+        return Ending(finished, events, [self._kept.write(key, value) for key, value in kept])
 
     def settle(self, identity: Identity, finished: Finished) -> None:
-        """Note that all events of an end were published: from now on only its terminal response is kept.
-
-        Not confirmed: if the note is lost, all are published once more, under the same ids.
-        """
+        """Note that all events of an end were published: from now on only its terminal response is kept here."""
         if len(finished.events) > 1:
             shrunk = Finished(finished.at_us, finished.events[-1:])
-            self._kept.write(_key("finished", identity), msgspec.msgpack.encode(shrunk))
+            self._kept.note(_key("finished", identity), msgspec.msgpack.encode(shrunk))
 
     def spent_usd(self, conversation: Conversation) -> float:
         """What the conversation has cost in finished requests, in US dollars."""

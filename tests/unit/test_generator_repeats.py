@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from agents.answering.provider import CallFailed
+from agents.answering.remembered import Remembered
 from schemas import RequestRouted, ResponseFailed, ResponseReady
 from streams.errors import Undeliverable
-from tests.generator_parts import Kept, Models, Time, World, answer, routed
+from tests.generator_parts import CODEC, Kept, Models, Time, World, answer, routed
 
 
 def answering_world(**more: object) -> World:
@@ -22,8 +23,36 @@ def test_an_end_is_kept_before_anything_of_it_is_published() -> None:
         "kept finished",
         "published generation",
         "published responses",
-        "kept finished",
+        "noted finished",
     ]
+
+
+def test_an_end_that_may_reach_its_broker_last_is_confirmed_before_it_is_published() -> None:
+    world = answering_world(kept=Kept(is_first=False, unheard=True))
+    with pytest.raises(ConnectionError):
+        asyncio.run(world.generator.handle(routed("simple")))
+    assert world.published == []
+
+
+def test_an_end_that_the_broker_may_not_have_is_kept_again_with_what_is_published_again() -> None:
+    world = answering_world(kept=Kept(unheard=True))
+
+    async def away_and_back() -> None:
+        with pytest.raises(ConnectionError):
+            await world.generator.handle(routed("simple"))
+        world.kept.unheard = False
+        world.kept.log.clear()
+        await world.generator.handle(routed("simple"))
+        assert world.kept.log[:2] == ["kept spent", "kept finished"]
+        world.kept.log.clear()
+        await world.generator.handle(routed("simple"))
+        assert "kept finished" not in world.kept.log, "it is known to be kept"
+
+    asyncio.run(away_and_back())
+    assert len(world.models.calls) == 1
+    assert len({event.event_id for event in world.on("responses")}) == 1
+    remembered = Remembered(world.kept, CODEC, window_s=86_400.0, clock=world.time)
+    assert remembered.spent_usd(("acme", "c1")) == pytest.approx(0.001), "what was paid once is counted once"
 
 
 def test_a_finished_request_is_answered_again_byte_for_byte_and_paid_once() -> None:
