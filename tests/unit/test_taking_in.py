@@ -1,13 +1,18 @@
-"""Handing messages over costs no task unless it has to wait, and then it is raced against a stop as before."""
+"""Handing messages over costs no task unless it has to wait, then it is raced against a stop; the consumer is in the same loop."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from streams.taking_in import Racing
+from streams.app import build_app
+from streams.deployment import Deployment
+from streams.taking_in import ConsumerThread, Racing
 
 
 class Handing(Racing):
@@ -103,3 +108,44 @@ def test_an_error_that_is_thrown_at_what_waits_can_be_dealt_with_there() -> None
         return (await Handing().wait_first(hand_over(), asyncio.Event().wait())).results
 
     assert asyncio.run(scenario()) == ["dealt with"]
+
+
+class Consumers(ConsumerThread):
+    """Keeps a consumer that only notes what becomes of it."""
+
+    def __init__(self, app: Any) -> None:
+        self.steps: list[str] = []
+        super().__init__(app.consumer, loop=asyncio.get_running_loop(), beacon=app.beacon)
+
+    def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> Any:
+        assert loop is asyncio.get_running_loop()
+
+        async def start() -> None:
+            self.steps.append("started")
+
+        async def stop() -> None:
+            self.steps.append("stopped")
+
+        return SimpleNamespace(start=start, stop=stop)
+
+
+def test_the_consumer_runs_in_the_event_loop_that_asks_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        deployment = Deployment(bootstrap_servers="localhost:9", var=tmp_path)
+        app = build_app("router", deployment, partitions=8, loop=asyncio.get_running_loop())
+        app.finalize()
+        threads = threading.active_count()
+        consumers = Consumers(app)
+        await consumers.start()
+
+        async def ask(what: str) -> asyncio.AbstractEventLoop:
+            consumers.steps.append(what)
+            return asyncio.get_running_loop()
+
+        assert await consumers.call_thread(ask, "asked") is asyncio.get_running_loop()
+        assert threading.active_count() == threads
+        await consumers.stop()
+        await consumers.stop()
+        assert consumers.steps == ["started", "asked", "stopped"]
+
+    asyncio.run(scenario())
