@@ -19,6 +19,7 @@ import gc
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from time import monotonic
 from types import FrameType
 from typing import Any, ClassVar
@@ -152,7 +153,12 @@ class App(BufferingApp):
 
     def holds_lease(self) -> bool:
         """Whether nobody else can have been given our partitions."""
-        return bool(self.consumer.unheard_s() < self.conf.broker_session_timeout)
+        return bool(self.consumer.unheard_s() < self._session_s)
+
+    @cached_property
+    def _session_s(self) -> float:
+        """The session's timeout, in seconds; Faust works its settings out anew each time they are asked for."""
+        return float(self.conf.broker_session_timeout)
 
     def is_settled(self) -> bool:
         """Whether no rebalance is under way, and the tables are complete."""

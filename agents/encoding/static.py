@@ -28,7 +28,8 @@ class StaticEncoder:
         artefact = read_manifest(models_dir).static
         vectors = models_dir / artefact.vectors
         try:
-            self._table = np.load(vectors, mmap_mode="r", allow_pickle=False)
+            mapped: npt.NDArray[np.float16] = np.load(vectors, mmap_mode="r", allow_pickle=False)
+            self._table = np.asarray(mapped)  # the same pages, without what a memmap does at each access
             self._tokenizer = Tokenizer.from_file(str(models_dir / artefact.tokenizer))
         except Exception as error:  # the tokenizer's Rust core raises bare Exception
             raise ArtefactsBroken(vectors, f"cannot be opened ({error})") from error
