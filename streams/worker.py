@@ -27,6 +27,9 @@ MALLOC_OPTIONS = {-1: 128 * 1024, -3: 64 * 1024, -8: 2}
 GARBAGE_LOOKED_FOR_AFTER = 3_000
 """New objects in cycles or under way before Python looks for garbage; its 700 are two events."""
 
+YIELDING = {"evaluator": 5, "analytics": 5}
+"""How far a role steps back (nice) where router, generator and broker are on the same machine: nobody waits for its answer."""
+
 
 def run_router(deployment: Deployment, environ: Mapping[str, str]) -> None:
     """Run the router."""
@@ -134,6 +137,7 @@ def main(arguments: list[str]) -> int:
     deployment = Deployment()
     configure(deployment.log_level)
     try:
+        os.nice(YIELDING.get(role, 0))
         tracing.start(role, deployment.worker, os.environ)
         ROLES[role](deployment, dict(os.environ))
     except Exception as error:
