@@ -36,6 +36,7 @@ from agents.answering.library import Library
 from agents.answering.pieces import Pieces
 from agents.answering.provider import Provider
 from agents.answering.remembered import US_PER_S, Ending, Finished, Identity, Outcome, Remembered, Spending, kept_at_us
+from agents.answering.turnstile import Turnstile
 from agents.answering.watched import watched_call, watched_pause
 from agents.deciding.catalogue import Catalogue
 from agents.deciding.governance import GovernanceFile
@@ -68,6 +69,8 @@ SEEN_BESIDE = 64
 """Plans that are seen while every slot is in use: somebody must be left to defer them, or to end them at their deadline."""
 DEFERRED_AT_ONCE = 64
 """Deferred plans that wait in memory; the others wait in the topic."""
+BEGUN_AT_ONCE = 8
+"""Requests that begin each time the event loop comes round: many at once do not stop what is under way."""
 NEVER_PUBLISHED = (PenstockError, msgspec.MsgspecError, MessageSizeTooLargeError, TypeError, ValueError)
 """What a kept end that no broker will ever have raises; any other error passes, and the same end is tried again."""
 GIVEN_UP = "The request could not be answered."
@@ -103,8 +106,7 @@ class Generator:
         self._ownership = ownership
         self._means = means
         self._spending = Spending(remembered.spent_usd)
-        self._beginning = asyncio.Lock()
-        """One request begins each time the event loop comes round: hundreds that came at once do not stop what is under way."""
+        self._beginning = Turnstile(BEGUN_AT_ONCE)
         self._running: dict[Identity, asyncio.Future[Outcome]] = {}
         self._paid_in_vain_usd: dict[Identity, float] = {}
         self._unsure: set[Identity] = set()
@@ -139,8 +141,7 @@ class Generator:
                 self._lanes.leave(lane)
 
     async def _in_turn(self, routed: RequestRouted, identity: Identity) -> None:
-        async with self._beginning:
-            await asyncio.sleep(0)
+        await self._beginning.enter()
         if not await self._ownership.may_begin():  # it waited too long: another worker has it
             return
         if self._has_begun(identity):  # another delivery of it came first
