@@ -13,6 +13,7 @@ aiokafka has one request under way to a broker, with all that waits for it: the 
 
 import asyncio
 from collections.abc import Generator, Sequence
+from functools import cached_property
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -51,7 +52,7 @@ class Changelog:
         """By partition: the last message that waits for room. What comes after it waits behind it."""
         self._reached: dict[int, int] = {}
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The topic's name on the broker."""
         name: str = self._table.changelog_topic.get_topic_name()
