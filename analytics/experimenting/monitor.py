@@ -38,8 +38,8 @@ from streams.codec import Codec
 from streams.identity import event_id
 from streams.logs import logger
 
-LOOKS_AT_ONCE = 50
-"""So many looks in one step, so that a long catching up does not hold the loop up."""
+LOOKED_AT_ONCE = 200_000
+"""Conversations that the looks of one step may take in, about a second's work: a long catching up does not hold the loop up."""
 _PART = 50
 
 
@@ -83,8 +83,10 @@ class Monitor:
             return []
         begun = conversations(connection, name)
         total, looked = len(begun.causes), max(held.conversations, self._looked.get(name, 0))
-        for _ in range(LOOKS_AT_ONCE):
+        left = LOOKED_AT_ONCE
+        while left > 0:
             looked = next_look(looked)
+            left -= looked
             if looked > total:
                 self._counted[name] = count
                 break
@@ -145,13 +147,13 @@ def look(held: ExperimentStepped, begun: Conversations, count: int) -> Experimen
 def answer(
     order: ExperimentOrdered, newest: Mapping[str, ExperimentStepped], begun: Conversations
 ) -> ExperimentStepped | None:
-    """The step that an order leads to; None where it says nothing new: the name is used already, or nothing has this name."""
+    """The step that an order leads to; None where it says nothing new: the name is used, or nothing has it, or it has two."""
     held = newest.get(order.name)
     if order.experiment is None:
         return None if held is None else _ended(order, held, begun)
-    if held is not None:
-        return None
     experiment = order.experiment
+    if held is not None or experiment.name != order.name:
+        return None
     busy = [
         n for n, each in newest.items() if each.state == "running" and each.experiment.workflow == experiment.workflow
     ]
@@ -205,6 +207,8 @@ def fault_of(experiment: Experiment) -> str:
         return "alpha must be between 0 and 1"
     if experiment.kind == "unknown":
         return "this release does not know its kind"
+    if experiment.kind == "profile" and not (experiment.profile and experiment.version.isdecimal()):
+        return "it has no profile with a version"
     if not all(
         np.isfinite([experiment.floor, experiment.quality_margin, experiment.cost_margin, experiment.latency_margin])
     ):

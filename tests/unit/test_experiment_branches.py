@@ -24,10 +24,12 @@ from tests.deciding_parts import (
     NOW_US,
     VECTOR,
     belief,
+    catalogue,
     override,
     planner,
     profile,
     request,
+    strategy,
     workflow,
 )
 
@@ -119,6 +121,16 @@ def test_who_demands_a_strategy_gets_it_and_is_in_no_experiment():
     for talk, demanded in itertools.product(TALKS[:10], ("simple-semantic", TRIED)):
         made = plan(heard, talk, strategy=demanded)
         assert (made.steps[0].strategy, made.experiment, made.branch) == (demanded, "", "")
+    of = planner(workflow(), workflow("help_next"))
+    another = held(stepped(kind="workflow", version="help_next"))
+    assert {plan(another, talk, by=of, strategy=TRIED).branch for talk in TALKS[:10]} == {""}
+
+
+def test_in_the_old_branch_the_strategy_does_not_step_in_either_even_where_it_is_the_only_one_of_its_tier():
+    of = planner(of=catalogue(strategy(), strategy(retrieval="hierarchical"), strategy("premium")))
+    for talk in TALKS[:20]:
+        made = plan(held(stepped()), talk, by=of)
+        assert (TRIED in {step.strategy for step in made.steps}) is (made.branch == "new")
 
 
 @pytest.mark.parametrize(

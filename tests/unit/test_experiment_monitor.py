@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -140,6 +141,13 @@ def test_an_order_is_answered_by_the_first_step_and_a_name_is_used_once(world):
     assert world.step() == []
 
 
+def test_an_order_that_names_two_experiments_changes_neither(world):
+    world.take(
+        [ordered(), msgspec.structs.replace(ordered("other", workflow="other"), experiment=ordered().experiment)]
+    )
+    assert [each.experiment.name for each in world.step()] == ["try"]
+
+
 def test_a_second_one_on_a_workflow_and_one_that_makes_no_sense_are_refused_with_words(world):
     world.take([ordered(), ordered("second"), ordered("third", workflow="other", shares=(0.5, 0.2))])
     world.step()
@@ -161,6 +169,8 @@ def test_a_second_one_on_a_workflow_and_one_that_makes_no_sense_are_refused_with
         {"kind": "unknown"},
         {"shares": (float("nan"),)},
         {"floor": float("nan")},
+        {"kind": "profile", "version": "12"},
+        {"kind": "profile", "version": "newest", "profile": b"p"},
     ],
 )
 def test_what_cannot_be_carried_out_is_told(wrong):
@@ -206,7 +216,7 @@ def test_a_canary_grows_without_harm_and_only_forward(world):
 
 
 def test_a_profile_that_has_won_is_brought_back_by_the_rollback_that_there_is(world):
-    world.take([ordered(kind="profile", version="12", workflow="help"), ended(keep="new")])
+    world.take([ordered(kind="profile", version="12", workflow="help", profile=b"p"), ended(keep="new")])
     world.settle()
     first, last = world.said
     assert brought_back(first) is None
@@ -247,7 +257,8 @@ def test_a_conversation_counts_once_and_waits_for_those_before_it(world):
     assert isinstance(plan, RequestRouted)
     later = request("later", conversation_id=plan.request.conversation_id)
     second = routed(later, experiment="try", branch=plan.plan.branch, branch_share=0.5)
-    world.take([*again, second, answered(second), rewarded(second)])
+    world.take(again)
+    world.take([second, answered(second), rewarded(second)])
     world.take([conversation(2)[0], *conversation(3)])
     world.take([ended()])
     world.step()
