@@ -2,7 +2,7 @@
 
 In: the storage. Out: ``penstock.duckdb`` with the views of ``views/*.sql``, over segments and over exports of the
 private file, of which only parts that changed are written again: the outcomes, a Parquet file for each slice of 20,000
-requests; the sums by hour, one for each day; how many requests took how long; plans that do not hold.
+requests; sums by hour, of tenants and of service levels, one for each day; percentiles of latencies; plans that do not hold.
 The new file is a copy of the old one, or of a template that has the views and their comments where the old one is of
 another release or cannot be opened; its tables of events are set, and it takes the old one's place by a rename, so that
 who has the old one open keeps what it saw, and who opens it next sees the new. Why a copy of the old one: DuckDB reads
@@ -24,10 +24,11 @@ from pathlib import Path
 import duckdb
 
 from analytics.columns import COLUMNS
-from analytics.parquet_files import copy_to_parquet, path_list, sync_folder
-from analytics.private_file import transaction
+from analytics.parquet_files import Segment, copy_to_parquet, path_list, sync_folder
+from analytics.private_file import registered, transaction
 from analytics.storage import EXPORTS, Storage
-from analytics.sums import COST_UNITS, DAY_US, LATENCY_UNITS, REWARD_UNITS, SERVICE_SUMS
+from analytics.sums import COST_UNITS, DAY_US, LATENCY_UNITS, REWARD_UNITS, SERVICE_SUMS, latency_percentiles
+from schemas import RequestRouted
 from schemas.generate import snake
 
 NAME = "penstock.duckdb"
@@ -36,17 +37,26 @@ _BUILDING = "building"
 _TEMPLATES = "templates"
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {"threads": "1", "memory_limit": "256MB"}
 _EVENTS = "events"
+PERCENTILES = "percentiles_now"
 
 
-_SUM_COLUMNS = f"""
-    make_timestamp(window_start_us) AS window_start, workflow, tenant, content_type, band, strategy,
-    {", ".join(f"{name}::BIGINT AS {name}" for name in ("requests", "answered", "failed", "rewarded", "rated", "fallbacks"))},
-    reward_units / {REWARD_UNITS}.0 AS reward_sum,
-    reward_square_units / {REWARD_UNITS}.0 AS reward_square_sum,
-    cost_units / {COST_UNITS}.0 AS cost_usd_sum,
-    latency_units / {LATENCY_UNITS}.0 AS latency_ms_sum,
-    latency_ms_max
-"""
+_COUNTS = ("requests", "answered", "failed", "rewarded", "rated", "fallbacks")
+_STRATEGY_HOURS = f"""
+    SELECT make_timestamp(window_start_us) AS window_start, workflow, content_type, band, strategy,
+        {", ".join(f"sum({name})::BIGINT AS {name}" for name in _COUNTS)},
+        sum(reward_units) / {REWARD_UNITS}.0 AS reward_sum,
+        sum(reward_square_units) / {REWARD_UNITS}.0 AS reward_square_sum,
+        sum(cost_units) / {COST_UNITS}.0 AS cost_usd_sum,
+        sum(latency_units) / {LATENCY_UNITS}.0 AS latency_ms_sum,
+        max(latency_ms_max) AS latency_ms_max
+    FROM strategy_sums WHERE window_start_us // {DAY_US} = {{part}} GROUP BY ALL
+"""  # noqa: S608 - names of ours
+_TENANT_DAYS = f"""
+    SELECT tenant, make_timestamp({DAY_US} * {{part}})::DATE AS day,
+        {", ".join(f"sum({name})::BIGINT AS {name}" for name in ("requests", "answered", "failed"))},
+        sum(cost_units) / {COST_UNITS}.0 AS cost_usd
+    FROM strategy_sums WHERE window_start_us // {DAY_US} = {{part}} GROUP BY ALL
+"""  # noqa: S608 - names of ours
 _MOMENTS = ("requested_at", "routed_at", "responded_at", "rewarded_at", "window_start")
 _OUTCOME = f"""
     SELECT o.* EXCLUDE (request_key, slice, rewarded_strategy, {", ".join(f"{moment}_us" for moment in _MOMENTS)}),
@@ -57,31 +67,39 @@ _OUTCOME = f"""
 """  # noqa: S608 - names of ours
 _EXPORTED = {
     "outcome": _OUTCOME,
-    "strategy_sums": f"SELECT {_SUM_COLUMNS} FROM strategy_sums WHERE window_start_us // {DAY_US} = {{part}}",  # noqa: S608 - names of ours
-    "latency_counts": "SELECT * REPLACE (requests::BIGINT AS requests) FROM latency_counts",
+    "strategy_hours": _STRATEGY_HOURS,
+    "tenant_days": _TENANT_DAYS,
+    "latency_percentiles": f"FROM {PERCENTILES}",
     "service_sums": f"""
         SELECT make_timestamp(window_start_us) AS window_start, workflow, make_timestamp(newest_us) AS newest_at,
             {", ".join(f"{name}::BIGINT AS {name}" for name in SERVICE_SUMS.sums)}
-        FROM service_sums
+        FROM service_sums WHERE window_start_us // {DAY_US} = {{part}}
     """,  # noqa: S608 - names of ours
     "superseded_plan": "FROM superseded_plan",
 }
 """The tables that views stand on, cut into parts."""
+_PIECES = f"""
+    CREATE MACRO {_EVENTS}.deviation(times, added, squares) AS
+        sqrt(greatest(squares - added ** 2 / nullif(times, 0), 0) / nullif(greatest(times - 1, 0), 0))
+"""
+"""What several views share: the standard deviation of what was counted, added up, and squared and added up; null below two."""
 
 
 def publish(storage: Storage, now_us: int) -> Path:
     """Export what changed and replace the public file; its path."""
     (storage.folder / EXPORTS).mkdir(exist_ok=True)
     stale = storage.connection.execute("SELECT name, part, path FROM export WHERE stale ORDER BY name, part").fetchall()
-    fresh = [(name, part, old, _export(storage, name, part)) for name, part, old in stale]
-    with transaction(storage.connection):
-        for name, part, old, new in fresh:
-            if old is not None:
-                storage.connection.execute("INSERT INTO dropped_file VALUES (?, ?)", [old, now_us])
-            storage.connection.execute(
-                "UPDATE export SET path = ?, stale = false WHERE name = ? AND part = ?", [new, name, part]
-            )
-    return _replace(storage)
+    wanted = "latency_percentiles" in {name for name, *_ in stale}
+    with registered(storage.connection, {PERCENTILES: latency_percentiles(storage.connection, empty=not wanted)}):
+        fresh = [(name, part, old, _export(storage, name, part)) for name, part, old in stale]
+        with transaction(storage.connection):
+            for name, part, old, new in fresh:
+                if old is not None:
+                    storage.connection.execute("INSERT INTO dropped_file VALUES (?, ?)", [old, now_us])
+                storage.connection.execute(
+                    "UPDATE export SET path = ?, stale = false WHERE name = ? AND part = ?", [new, name, part]
+                )
+        return _replace(storage)
 
 
 def _export(storage: Storage, name: str, part: int) -> str:
@@ -112,7 +130,40 @@ def _over_files(nothing: str, selects: list[str]) -> str:
     return " UNION ALL BY NAME ".join(f"({part})" for part in (nothing, *selects))
 
 
-def _of_segments(storage: Storage, columns: str, current: str, paths: list[str]) -> str:
+def _over_segments(storage: Storage, event: str, by_columns: dict[str, list[Segment]]) -> str:
+    """Give the query over the segments of an event type; a plain list of files wherever it can be, which DuckDB reads least of."""
+    current = COLUMNS[event].name
+    if list(by_columns) == [current]:
+        return _of_segments(storage, current, current, by_columns[current])
+    return _over_files(
+        _typed_nothing(event),
+        [_of_segments(storage, columns, current, segments) for columns, segments in by_columns.items()],
+    )
+
+
+def _over_plans(storage: Storage, by_columns: dict[str, list[Segment]]) -> str:
+    """Give the query over the plans that hold: those that do not are looked for only in the files of their time."""
+    event = RequestRouted.__name__
+    ((unknown, times),) = storage.connection.execute(
+        "SELECT count(*) - count(logged_at_us), list(logged_at_us) FILTER (logged_at_us IS NOT NULL) FROM superseded_plan"
+    ).fetchall()
+    mixed: dict[str, list[Segment]] = defaultdict(list)
+    clean: dict[str, list[Segment]] = defaultdict(list)
+    for columns, segments in by_columns.items():
+        for segment in segments:
+            of_time = any(segment.first_logged_at_us <= at_us <= segment.last_logged_at_us for at_us in times or ())
+            (mixed if unknown or of_time else clean)[columns].append(segment)
+    held = _over_segments(storage, event, clean)
+    if not mixed:
+        return held
+    looked_through = (
+        f"FROM ({_over_segments(storage, event, mixed)}) ANTI JOIN {_EVENTS}.superseded_plan USING (event_id)"
+    )
+    return _over_files(held, [looked_through])
+
+
+def _of_segments(storage: Storage, columns: str, current: str, segments: list[Segment]) -> str:
+    paths = [segment.path for segment in segments]
     files = f"read_parquet({path_list(storage.folder, paths)})"
     if columns == current:
         return f"SELECT * FROM {files}"  # noqa: S608 - paths are ours, quoted
@@ -129,16 +180,10 @@ def _of_segments(storage: Storage, columns: str, current: str, paths: list[str])
 
 def _sources(storage: Storage) -> dict[str, str]:
     """Give the query behind each table that the views stand on. Files stand newest first, as most questions ask for the newest."""
-    by_columns: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    by_columns: dict[str, dict[str, list[Segment]]] = defaultdict(lambda: defaultdict(list))
     for segment in reversed(storage.segments()):
-        by_columns[segment.event][segment.columns].append(segment.path)
-    sources = {
-        snake(event): _over_files(
-            _typed_nothing(event),
-            [_of_segments(storage, set_of, columns.name, paths) for set_of, paths in by_columns[event].items()],
-        )
-        for event, columns in COLUMNS.items()
-    }
+        by_columns[segment.event][segment.columns].append(segment)
+    sources = {snake(event): _over_segments(storage, event, by_columns[event]) for event in COLUMNS}
     exported: dict[str, list[str]] = defaultdict(list)
     rows = storage.connection.execute(
         "SELECT name, path FROM export WHERE path IS NOT NULL ORDER BY part DESC"
@@ -146,12 +191,13 @@ def _sources(storage: Storage) -> dict[str, str]:
     for name, path in rows:
         exported[name].append(path)
     for name, select in _EXPORTED.items():
-        nothing = _nothing(storage.connection, f"({select.format(part=-1)})")
         files = exported[name]
-        sources[name] = _over_files(
-            nothing,
-            [f"SELECT * FROM read_parquet({path_list(storage.folder, files)})"] if files else [],  # noqa: S608 - paths are ours, quoted
+        sources[name] = (
+            f"SELECT * FROM read_parquet({path_list(storage.folder, files)})"  # noqa: S608 - paths are ours, quoted
+            if files
+            else _nothing(storage.connection, f"({select.format(part=-1)})")
         )
+    sources["holding_plan"] = _over_plans(storage, by_columns[RequestRouted.__name__])
     return sources
 
 
@@ -163,7 +209,9 @@ def _views() -> tuple[str, ...]:
 @cache
 def _template_name() -> str:
     """Name the views and the columns that they stand on."""
-    told = repr((duckdb.__version__, _views(), sorted((event, columns.name) for event, columns in COLUMNS.items())))
+    told = repr(
+        (duckdb.__version__, _PIECES, _views(), sorted((event, columns.name) for event, columns in COLUMNS.items()))
+    )
     return f"template-{blake2b(told.encode(), digest_size=6).hexdigest()}"
 
 
@@ -179,7 +227,7 @@ def _template(storage: Storage) -> Path:
             connection.execute(f"CREATE MACRO {_EVENTS}.template() AS '{_template_name()}'")
             for name, query in _sources(storage).items():
                 connection.execute(f"CREATE VIEW {_EVENTS}.{name} AS {query}")
-            for statements in _views():
+            for statements in (_PIECES, *_views()):
                 connection.execute(statements)
         unfinished.parent.replace(made.parent)
     return made

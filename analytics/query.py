@@ -15,6 +15,13 @@ from analytics.public import NAME
 from streams.deployment import Deployment
 from streams.errors import Code, PenstockError, Unconfigured
 
+SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "threads": "2",
+    "memory_limit": "1GB",
+    "late_materialization_max_rows": "1000",
+}
+"""The newest so many rows of a view are found by their time alone; only then are their other columns read."""
+
 
 class QueryFailed(PenstockError):
     """DuckDB refused a query, or it failed on the way."""
@@ -39,7 +46,7 @@ def open_public(deployment: Deployment) -> duckdb.DuckDBPyConnection:
             remedy="It appears as soon as analytics runs: `penstock up` or `penstock worker analytics`.",
         )
     try:
-        return duckdb.connect(str(path), read_only=True, config={"threads": "2", "memory_limit": "1GB"})
+        return duckdb.connect(str(path), read_only=True, config=SETTINGS)
     except duckdb.Error as error:
         raise Unconfigured(
             f"{path} cannot be opened: {str(error).strip()}",

@@ -169,9 +169,9 @@ class Storage:
             with registered(self.connection, {"batch_key": keys}):
                 self.connection.execute("INSERT INTO seen_event SELECT event_key::UUID, logged_at_us FROM batch_key")
         if touched is not None:
-            merge_outcomes(self.connection, tables, touched)
-            follow_outcomes(self.connection)
-            follow_experiments(self.connection, tables)
+            change = merge_outcomes(self.connection, tables, touched)
+            follow_outcomes(self.connection, change)
+            follow_experiments(self.connection, tables, change)
         take_orders(self.connection, (o for o in batch.orders if o.event_key not in repeated))
         take_orders_and_steps(self.connection, (o for o in batch.experiments if o.event_key not in repeated))
         take_past_profiles(self.connection, batch.profiles)
@@ -197,7 +197,7 @@ class Storage:
             if plans:
                 files = f"read_parquet({path_list(self.folder, plans)}, union_by_name = true)"
                 self.connection.execute(f"""
-                    INSERT INTO superseded_plan SELECT event_id FROM {files}
+                    INSERT INTO superseded_plan BY NAME SELECT event_id FROM {files}
                     WHERE event_id NOT IN (SELECT routing_id FROM outcome WHERE routing_id IS NOT NULL)
                 """)  # noqa: S608 - paths are ours, quoted
             recount(self.connection)

@@ -1,7 +1,7 @@
 """Sums that follow ``outcome``: by hour for the views, by cell for the learner, latencies counted for percentiles.
 
-In: the temporary tables ``known`` (the touched rows of ``outcome`` as they were) and ``touched`` (as they are), inside
-the caller's transaction. Out: ``strategy_sums``, ``service_sums``, ``evidence_sums`` and ``latency_counts``: what the rows
+In: the touched rows of ``outcome`` as they were and as they are now (``merging.Change``), inside the caller's
+transaction. Out: ``strategy_sums``, ``service_sums``, ``evidence_sums`` and ``latency_counts``: what the rows
 gave before is taken off, what they give now is added. Keeps nothing. A failure leaves the transaction to the caller.
 
 Everything summed is a whole number, so nothing rests, and the same log gives the same sums however it was cut into
@@ -13,12 +13,19 @@ latencies in microseconds. What no such number holds (infinite, negative, beyond
     (Masson et al., "DDSketch", 2019).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from agents.deciding.service_levels import LATENCY_BOUNDS_MS, QUALITY_BOUNDS
+from analytics.merging import Change
 from analytics.outcomes import EVIDENCE
+from analytics.private_file import registered
 from streams.measuring import OF_THE_CALLER
 
 REWARD_UNITS = 1_000_000
@@ -27,6 +34,7 @@ LATENCY_UNITS = 1_000
 BUCKET_GROWTH = 1.01
 _MOST_COST_USD = 1e6
 _MOST_LATENCY_MS = 1e9
+_WHOLE = pa.decimal128(38, 0)
 
 
 def _units(value: str, units: int, most: float) -> str:
@@ -65,58 +73,77 @@ class Sums:
             columns.append(f"max({expression}) AS {name}")
         return f"SELECT {', '.join(columns)} FROM {source} WHERE {self.where} GROUP BY {', '.join(self.keys.values())}"  # noqa: S608 - names of ours
 
-    def follow(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Take ``known`` off and add ``touched``."""
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE delta AS {self._difference()}")
-        lost = self._lost_maxima(connection)
-        names = ["requests", *self.sums]
-        changes = [f"{name} = t.{name} + d.{name}" for name in names]
-        if self.maximum:
-            changes.append(f"{self.maximum[0]} = greatest(t.{self.maximum[0]}, d.added)")
-        columns = [*self.keys, *names, *([self.maximum[0]] if self.maximum else [])]
-        values = [*self.keys, *names, *(["added"] if self.maximum else [])]
-        connection.execute(
-            f"""
-            MERGE INTO {self.table} t USING delta d ON ({self._same()})
-            WHEN MATCHED AND t.requests + d.requests = 0 THEN DELETE
-            WHEN MATCHED THEN UPDATE SET {", ".join(changes)}
-            WHEN NOT MATCHED THEN INSERT ({", ".join(columns)}) VALUES ({", ".join(f"d.{value}" for value in values)})
-            """  # noqa: S608 - names of ours
-        )
+    def expressions(self) -> dict[str, str]:
+        """Give what of a row the changes need, by name: whether it counts, the keys, what is summed, and of what the maximum is."""
+        named = {"where": f"coalesce({self.where}, false)", **self.keys, **self.sums}
+        return named if self.maximum is None else {**named, self.maximum[0]: self.maximum[1]}
+
+    def follow(self, connection: duckdb.DuckDBPyConnection, counted: pa.Table, columns: Mapping[str, str]) -> None:
+        """Take off what rows counted, and add what they count now.
+
+        ``counted``: a row for each with its ``sign`` (-1 or 1); ``columns`` says in which column of it each expression is.
+        """
+        delta = self._delta(counted, columns)
+        if not delta.num_rows:
+            return
+        with registered(connection, {"delta": delta}):
+            lost = self._lost_maxima(connection, delta)
+            names = ["requests", *self.sums]
+            changes = [f"{name} = t.{name} + d.{name}::HUGEINT" for name in names]
+            if self.maximum:
+                changes.append(f"{self.maximum[0]} = greatest(t.{self.maximum[0]}, d.added)")
+            into = [*self.keys, *names, *([self.maximum[0]] if self.maximum else [])]
+            values = [*self.keys, *(f"{name}::HUGEINT" for name in names), *(["added"] if self.maximum else [])]
+            connection.execute(
+                f"""
+                MERGE INTO {self.table} t USING delta d ON ({self._same()})
+                WHEN MATCHED AND t.requests + d.requests = 0 THEN DELETE
+                WHEN MATCHED THEN UPDATE SET {", ".join(changes)}
+                WHEN NOT MATCHED THEN INSERT ({", ".join(into)}) VALUES ({", ".join(f"d.{value}" for value in values)})
+                """  # noqa: S608 - names of ours
+            )
         for keys in lost:
             self._look_up(connection, keys)
+
+    def _delta(self, counted: pa.Table, columns: Mapping[str, str]) -> pa.Table:
+        """Add up the changes of each cell; exactly, however large they are."""
+        rows = counted.filter(counted[columns[self.expressions()["where"]]])
+        sign = rows["sign"]
+        parts = {name: rows[columns[expression]] for name, expression in self.keys.items()}
+        parts["requests"] = sign.cast(pa.int64())
+        for name, expression in self.sums.items():
+            signed = pc.multiply(pc.fill_null(rows[columns[expression]].cast(pa.int64()), 0), sign)
+            parts[name] = signed.cast(_WHOLE) if name.endswith("_units") else signed
+        wanted = [(name, "sum") for name in ("requests", *self.sums)]
+        if self.maximum:
+            of = rows[columns[self.maximum[1]]]
+            nothing = pa.scalar(None, of.type)
+            parts["added"] = pc.if_else(pc.greater(sign, 0), of, nothing)
+            parts["removed"] = pc.if_else(pc.less(sign, 0), of, nothing)
+            wanted += [("added", "max"), ("removed", "max")]
+        found = pa.table(parts).group_by(list(self.keys)).aggregate(wanted)
+        ends = {f"{name}_{how}": name for name, how in wanted}
+        return found.rename_columns([ends.get(name, name) for name in found.column_names])
 
     def _same(self) -> str:
         return " AND ".join(f"t.{key} = d.{key}" for key in self.keys)
 
-    def _lost_maxima(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:
+    def _lost_maxima(self, connection: duckdb.DuckDBPyConnection, delta: pa.Table) -> list[tuple[object, ...]]:
         """Give the cells of which the row with the maximum is taken off, and nothing that is added reaches it."""
         if not self.maximum:
+            return []
+        falls = pc.and_kleene(
+            delta["removed"].is_valid(), pc.fill_null(pc.less(delta["added"], delta["removed"]), fill_value=True)
+        )
+        if not pc.any(falls).as_py():
             return []
         name = self.maximum[0]
         return connection.execute(
             f"""
             SELECT {", ".join(f"d.{key}" for key in self.keys)} FROM delta d JOIN {self.table} t ON {self._same()}
-            WHERE d.removed >= t.{name} AND (d.added IS NULL OR d.added < t.{name}) AND t.requests + d.requests > 0
+            WHERE d.removed >= t.{name} AND (d.added IS NULL OR d.added < t.{name}) AND t.requests + d.requests::HUGEINT > 0
             """  # noqa: S608 - names of ours
         ).fetchall()
-
-    def _difference(self) -> str:
-        signed = []
-        for sign, source in ((-1, "known"), (1, "touched")):
-            columns = [
-                *(f"{expression} AS {name}" for name, expression in self.keys.items()),
-                f"{sign} AS requests",
-                *(f"{sign} * coalesce({expression}, 0) AS {name}" for name, expression in self.sums.items()),
-            ]
-            if self.maximum:
-                added, removed = (self.maximum[1], "NULL") if sign > 0 else ("NULL", self.maximum[1])
-                columns += [f"{added} AS added", f"{removed} AS removed"]
-            signed.append(f"SELECT {', '.join(columns)} FROM {source} WHERE {self.where}")  # noqa: S608 - names of ours
-        keys = ", ".join(self.keys)
-        sums = ", ".join(f"sum({name})::HUGEINT AS {name}" for name in ("requests", *self.sums))
-        maxima = ", max(added) AS added, max(removed) AS removed" if self.maximum else ""
-        return f"SELECT {keys}, {sums}{maxima} FROM ({' UNION ALL '.join(signed)}) GROUP BY {keys}"  # noqa: S608 - names of ours
 
     def _look_up(self, connection: duckdb.DuckDBPyConnection, keys: tuple[object, ...]) -> None:
         """Find a cell's maximum again."""
@@ -205,24 +232,43 @@ ALL = (STRATEGY_SUMS, EVIDENCE_SUMS, LATENCY_COUNTS, SERVICE_SUMS)
 DAY_US = 86_400_000_000
 
 
-def follow_outcomes(connection: duckdb.DuckDBPyConnection) -> None:
+def follow_outcomes(connection: duckdb.DuckDBPyConnection, change: Change) -> None:
     """Bring every table of sums up to date with the touched outcomes, and mark what is to be exported again."""
+    distinct = dict.fromkeys(expression for sums in ALL for expression in sums.expressions().values())
+    columns = {expression: f"e{number}" for number, expression in enumerate(distinct)}
+    names = [name for name in change.touched.column_names if name != "request_key"]
+    signed = [
+        table.select(names).append_column("sign", pa.array(np.full(table.num_rows, sign)))
+        for sign, table in ((-1, change.known), (1, change.touched))
+    ]
+    named = ", ".join(f"{expression} AS {name}" for expression, name in columns.items())
+    with registered(connection, {"changed": pa.concat_tables(signed)}):
+        counted = connection.sql(f"SELECT sign, {named} FROM changed").to_arrow_table()  # noqa: S608 - names of ours
     for sums in ALL:
-        sums.follow(connection)
-    stale = f"""
-        SELECT 'outcome' AS name, slice AS part FROM touched
-        UNION SELECT 'strategy_sums', window_start_us // {DAY_US} FROM touched
-        UNION SELECT 'strategy_sums', window_start_us // {DAY_US} FROM known
-        UNION SELECT 'latency_counts', 0
-        UNION SELECT 'service_sums', 0
-    """  # noqa: S608 - numbers of ours
-    mark_stale(connection, stale)
+        sums.follow(connection, counted, columns)
+    _mark_changed(connection, change)
+
+
+def _mark_changed(connection: duckdb.DuckDBPyConnection, change: Change) -> None:
+    both = [change.known, change.touched]
+    hours = pa.concat_tables([table.select(["window_start_us", "requested_at_us"]) for table in both])
+    days = _days(hours["window_start_us"])
+    parts = [("outcome", number) for number in pc.unique(change.touched["slice"]).to_pylist()]
+    parts += [(name, day) for name in ("strategy_hours", "tenant_days") for day in days]
+    parts += [("service_sums", day) for day in _days(hours["requested_at_us"].drop_null())]
+    parts.append(("latency_percentiles", 0))
+    mark_stale(connection, f"VALUES {', '.join(map(str, parts))}")
+
+
+def _days(moments: pa.ChunkedArray) -> list[int]:
+    days: list[int] = pc.unique(pc.divide(moments, DAY_US)).to_pylist()
+    return days
 
 
 def mark_stale(connection: duckdb.DuckDBPyConnection, parts: str) -> None:
     """Mark the parts (a query of ``name`` and ``part``) for export."""
     connection.execute(f"""
-        MERGE INTO export e USING ({parts}) c ON (e.name = c.name AND e.part = c.part)
+        MERGE INTO export e USING ({parts}) c (name, part) ON (e.name = c.name AND e.part = c.part)
         WHEN MATCHED THEN UPDATE SET stale = true
         WHEN NOT MATCHED THEN INSERT VALUES (c.name, c.part, NULL, true)
     """)
@@ -237,9 +283,30 @@ def recount(connection: duckdb.DuckDBPyConnection) -> None:
         connection,
         f"""
         SELECT DISTINCT 'outcome' AS name, slice AS part FROM outcome
-        UNION SELECT 'strategy_sums', window_start_us // {DAY_US} FROM strategy_sums
-        UNION SELECT 'latency_counts', 0
-        UNION SELECT 'service_sums', 0
+        UNION SELECT unnest(['strategy_hours', 'tenant_days']), window_start_us // {DAY_US} FROM strategy_sums
+        UNION SELECT 'service_sums', window_start_us // {DAY_US} FROM service_sums
+        UNION SELECT 'latency_percentiles', 0
         UNION SELECT 'superseded_plan', 0
         """,  # noqa: S608 - numbers of ours
     )
+
+
+def latency_percentiles(connection: duckdb.DuckDBPyConnection, *, empty: bool = False) -> pa.Table:
+    """Give by workflow, content type and strategy the median and the 95th percentile of the latency, in milliseconds within 0.5 %.
+
+    ``empty`` gives the columns without rows, without a look at the counts.
+    """
+    cells = connection.sql(f"""
+        SELECT workflow, content_type, strategy,
+            list(bucket ORDER BY bucket) AS buckets, list(requests::BIGINT ORDER BY bucket) AS counts
+        FROM latency_counts WHERE {not empty} GROUP BY ALL
+    """).to_arrow_table()  # noqa: S608 - names of ours
+    buckets, counts = (cells[name].combine_chunks() for name in ("buckets", "counts"))
+    found: dict[str, list[float]] = {"p50_latency_ms": [], "p95_latency_ms": []}
+    for begin, end in pairwise(counts.offsets.to_pylist()):
+        until = np.cumsum(counts.values.to_numpy()[begin:end])
+        for name, share in zip(found, (0.5, 0.95), strict=True):
+            place = begin + int(np.searchsorted(until, share * until[-1]))
+            found[name].append(2 * BUCKET_GROWTH ** buckets.values[place].as_py() / (1 + BUCKET_GROWTH))
+    columns = {name: pa.array(values, pa.float64()) for name, values in found.items()}
+    return pa.table({**{name: cells[name] for name in ("workflow", "content_type", "strategy")}, **columns})

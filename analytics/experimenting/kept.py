@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from analytics.experimenting.comparing import Observed
 from analytics.intake import Order
+from analytics.merging import Change
 from analytics.private_file import registered
 from schemas import ExperimentOrdered, ExperimentStepped
 from streams.codec import Codec
@@ -31,15 +32,14 @@ _BEGUN = """
 INSERT INTO experiment_outcome BY NAME
 SELECT b.* REPLACE (conversation::UUID AS conversation, request_key::UUID AS request_key)
 FROM batch_experiment b
-WHERE routing_id NOT IN (SELECT event_id FROM superseded_now)
-    AND (experiment, conversation::UUID) NOT IN (SELECT (experiment, conversation) FROM experiment_outcome)
+WHERE (experiment, conversation::UUID) NOT IN (SELECT (experiment, conversation) FROM experiment_outcome)
 QUALIFY row_number() OVER (PARTITION BY experiment, conversation ORDER BY logged_at_us, partition, log_offset) = 1
 """
 _FOLLOWED = """
 UPDATE experiment_outcome e
 SET answered = t.answered, step = t.step, reward = t.reward, cost_usd = t.cost_usd, latency_ms = t.latency_ms,
     known_at_us = greatest(coalesce(t.responded_at_us, 0), coalesce(t.rewarded_at_us, 0))
-FROM touched t WHERE e.request_key = t.request_key
+FROM touched t WHERE e.request_key = t.request_key::UUID
 """
 _CONVERSATIONS = """
 SELECT given, share, coalesce(reward, 0) AS quality, coalesce(cost_usd, 0) AS cost_usd, coalesce(latency_ms, 0) AS latency_ms,
@@ -81,20 +81,22 @@ class UnpublishedStep:
     payload: bytes
 
 
-def follow_experiments(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> None:
-    """Take in what a batch says of conversations in experiments; after ``merge_outcomes``, whose ``touched`` it reads."""
-    begun = _begun(tables.get("RequestRouted"))
+def follow_experiments(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table], change: Change) -> None:
+    """Take in what a batch says of conversations in experiments, with what it changed of the outcomes."""
+    begun = _begun(tables.get("RequestRouted"), change.superseded)
     if begun is not None:
         with registered(connection, {"batch_experiment": begun}):
             connection.execute(_BEGUN)
     if connection.execute("SELECT 1 FROM experiment_outcome LIMIT 1").fetchone() is not None:
-        connection.execute(_FOLLOWED)
+        with registered(connection, {"touched": change.touched}):
+            connection.execute(_FOLLOWED)
 
 
-def _begun(plans: pa.Table | None) -> pa.Table | None:
-    """The plans in experiments, laid out; None where there is none, or the segment is older than experiments."""
+def _begun(plans: pa.Table | None, superseded: frozenset[str]) -> pa.Table | None:
+    """The plans in experiments that hold, laid out; None where there is none, or the segment is older than experiments."""
     if plans is None or "experiment" not in plans.column_names:
         return None
+    plans = plans.filter(pc.invert(pc.is_in(plans["event_id"], value_set=pa.array(superseded, pa.string()))))
     plans = plans.filter(pc.not_equal(pc.fill_null(plans["experiment"], ""), ""))
     if not plans.num_rows:
         return None

@@ -42,8 +42,7 @@ SELECT
     partition,
     log_offset,
     logged_at
-FROM events.request_routed
-ANTI JOIN events.superseded_plan USING (event_id);
+FROM events.holding_plan;
 
 COMMENT ON VIEW plans IS 'One row a request: the decision that holds, which is the first in its partition, with its evidence.';
 COMMENT ON COLUMN plans.event_id IS 'Id of the event, computed from its cause.';

@@ -1,25 +1,14 @@
 CREATE VIEW strategy_performance AS
 SELECT
-    window_start,
-    workflow,
-    content_type,
-    band,
-    strategy,
-    sum(requests)::BIGINT AS requests,
-    sum(answered)::BIGINT AS answered,
-    sum(failed)::BIGINT AS failed,
-    sum(rewarded)::BIGINT AS rewarded,
-    sum(rated)::BIGINT AS rated,
-    sum(fallbacks)::BIGINT AS fallbacks,
-    sum(reward_sum) / nullif(sum(rewarded), 0) AS mean_reward,
-    sqrt(greatest(sum(reward_square_sum) - sum(reward_sum) ** 2 / nullif(sum(rewarded), 0), 0) / nullif(greatest(sum(rewarded) - 1, 0), 0))
-        AS reward_sd,
-    sum(cost_usd_sum) AS cost_usd,
-    sum(cost_usd_sum) / sum(requests) AS mean_cost_usd,
-    sum(latency_ms_sum) / nullif(sum(answered), 0) AS mean_latency_ms,
-    CASE WHEN sum(answered) > 0 THEN max(latency_ms_max) END AS max_latency_ms
-FROM events.strategy_sums
-GROUP BY ALL;
+    window_start, workflow, content_type, band, strategy,
+    requests, answered, failed, rewarded, rated, fallbacks,
+    reward_sum / nullif(rewarded, 0) AS mean_reward,
+    events.deviation(rewarded, reward_sum, reward_square_sum) AS reward_sd,
+    cost_usd_sum AS cost_usd,
+    cost_usd_sum / requests AS mean_cost_usd,
+    latency_ms_sum / nullif(answered, 0) AS mean_latency_ms,
+    latency_ms_max AS max_latency_ms
+FROM events.strategy_hours;
 
 COMMENT ON VIEW strategy_performance IS 'How strategies did, by hour, workflow, content type, complexity band and strategy; all tenants. Add up counts, never means.';
 COMMENT ON COLUMN strategy_performance.window_start IS 'Beginning of the hour, UTC.';

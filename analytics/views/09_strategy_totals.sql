@@ -1,47 +1,31 @@
 CREATE VIEW strategy_totals AS
-WITH counted AS (
+WITH total AS (
     SELECT
-        workflow,
-        content_type,
-        strategy,
-        2 * 1.01 ** bucket / 2.01 AS latency_ms,
-        sum(requests) OVER cell - requests AS before,
-        sum(requests) OVER cell AS until,
-        sum(requests) OVER (PARTITION BY workflow, content_type, strategy) AS answered
-    FROM events.latency_counts
-    WINDOW cell AS (PARTITION BY workflow, content_type, strategy ORDER BY bucket)
-),
-percentile AS (
-    SELECT
-        workflow,
-        content_type,
-        strategy,
-        max(latency_ms) FILTER (before < 0.5 * answered AND until >= 0.5 * answered) AS p50_latency_ms,
-        max(latency_ms) FILTER (before < 0.95 * answered AND until >= 0.95 * answered) AS p95_latency_ms
-    FROM counted
-    GROUP BY ALL
-),
-total AS (
-    SELECT
-        workflow,
-        content_type,
-        strategy,
+        workflow, content_type, strategy,
         sum(requests)::BIGINT AS requests,
         sum(answered)::BIGINT AS answered,
         sum(failed)::BIGINT AS failed,
         sum(rewarded)::BIGINT AS rewarded,
         sum(rated)::BIGINT AS rated,
         sum(fallbacks)::BIGINT AS fallbacks,
-        sum(reward_sum) / nullif(sum(rewarded), 0) AS mean_reward,
-        sqrt(greatest(sum(reward_square_sum) - sum(reward_sum) ** 2 / nullif(sum(rewarded), 0), 0) / nullif(greatest(sum(rewarded) - 1, 0), 0))
-            AS reward_sd,
+        sum(reward_sum) AS reward_sum,
+        sum(reward_square_sum) AS reward_square_sum,
         sum(cost_usd_sum) AS cost_usd,
-        sum(cost_usd_sum) / sum(requests) AS mean_cost_usd,
-        sum(latency_ms_sum) / nullif(sum(answered), 0) AS mean_latency_ms
-    FROM events.strategy_sums
+        sum(latency_ms_sum) AS latency_ms_sum
+    FROM events.strategy_hours
     GROUP BY ALL
 )
-SELECT * FROM total LEFT JOIN percentile USING (workflow, content_type, strategy);
+SELECT
+    workflow, content_type, strategy,
+    requests, answered, failed, rewarded, rated, fallbacks,
+    reward_sum / nullif(rewarded, 0) AS mean_reward,
+    events.deviation(rewarded, reward_sum, reward_square_sum) AS reward_sd,
+    cost_usd,
+    cost_usd / requests AS mean_cost_usd,
+    latency_ms_sum / nullif(answered, 0) AS mean_latency_ms,
+    p50_latency_ms,
+    p95_latency_ms
+FROM total LEFT JOIN events.latency_percentiles USING (workflow, content_type, strategy);
 
 COMMENT ON VIEW strategy_totals IS 'How strategies did over all time, by workflow, content type and strategy; all tenants and bands, with percentiles of the latency.';
 COMMENT ON COLUMN strategy_totals.workflow IS 'The workflow; empty while it is not known.';

@@ -1,13 +1,5 @@
 CREATE VIEW cost_by_org_day AS
-SELECT
-    tenant,
-    CAST(window_start AS DATE) AS day,
-    sum(requests)::BIGINT AS requests,
-    sum(answered)::BIGINT AS answered,
-    sum(failed)::BIGINT AS failed,
-    sum(cost_usd_sum) AS cost_usd
-FROM events.strategy_sums
-GROUP BY ALL;
+SELECT tenant, day, requests, answered, failed, cost_usd FROM events.tenant_days;
 
 COMMENT ON VIEW cost_by_org_day IS 'What each tenant''s requests cost, by day (UTC).';
 COMMENT ON COLUMN cost_by_org_day.tenant IS 'Who pays.';

@@ -357,3 +357,27 @@ def test_orders_wait_for_the_learner_in_log_order_and_hold_their_scope_until_lea
     forget_orders(again.connection)
     assert pending_orders(again.connection, CODEC) == []
     again.close()
+
+
+def test_a_plan_that_does_not_hold_is_left_out_whichever_file_it_stands_in(storage: Storage):
+    log, first = Log(), request("r1")
+    storage.take(log.batch(first, routed(first), routed(request("r0"), version=7)), T0_US)
+    storage.take(log.batch(routed(first, version=2), routed(request("r2", at_us=T0_US + DAY_US), version=1)), T0_US)
+    storage.take(log.batch(routed(request("r3", at_us=T0_US + 2 * DAY_US))), T0_US)
+    held = [("r0", 7), ("r1", 1), ("r2", 1), ("r3", 1)]
+    question = "SELECT request_id, profile_version FROM plans ORDER BY 1"
+    assert ask_public(storage, question) == held
+    storage.connection.execute("UPDATE superseded_plan SET logged_at_us = NULL")  # as an older Penstock left it
+    assert ask_public(storage, question) == held
+    assert compact(storage, T0_US, most=1)
+    assert ask_public(storage, question) == held
+
+
+def test_percentiles_of_latencies_are_those_of_the_answers(storage: Storage):
+    log = Log()
+    assert ask_public(storage, "SELECT p50_latency_ms FROM strategy_totals") == []
+    for number in range(1, 101):
+        plan = routed(request(f"r{number}"))
+        storage.take(log.batch(plan, answered(plan, latency_ms=float(number * 10))), T0_US)
+    ((median, high),) = ask_public(storage, "SELECT p50_latency_ms, p95_latency_ms FROM strategy_totals")
+    assert (median, high) == (pytest.approx(500, rel=0.0051), pytest.approx(950, rel=0.0051))

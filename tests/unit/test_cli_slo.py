@@ -12,7 +12,7 @@ from analytics.storage import Storage
 from streams.errors import RESPONSE_CODES
 from streams.exported import WAIT_S
 from streams.measuring import OF_THE_CALLER
-from tests.analytics_events import Log, answered, failed, request, rewarded, routed
+from tests.analytics_events import Log, answered, ask_public, failed, request, rewarded, routed
 from tests.cli_world import NOW_US, World
 
 MINUTE_US = 60_000_000
@@ -95,6 +95,18 @@ def test_only_what_lies_in_the_budgets_window_and_in_the_workflow_counts(tmp_pat
     world = stored(tmp_path, *asked("good", MINUTE_US), *lost("long-ago", 31 * DAY_US))
     assert levels(world.penstock("slo", "--json"))["answered"]["valid"] == 1
     assert levels(world.penstock("slo", "--workflow", "it's another", "--json"))["answered"]["valid"] == 0
+
+
+def test_windows_are_five_minutes_for_three_days_and_hours_before(tmp_path):
+    ago = (0, 71 * 60, 71 * 60 + 20, 75 * 60, 75 * 60 + 20)  # now is the beginning of an hour
+    whole_hour_us = NOW_US - NOW_US % (60 * MINUTE_US)
+    events = [request(f"r{n}", at_us=whole_hour_us - each * MINUTE_US) for n, each in enumerate(ago)]
+    storage, log = Storage(tmp_path / "analytics", "cluster"), Log()
+    storage.take(log.batch(*(each for asks in events for each in (asks, failed(asks, code="internal")))), NOW_US)
+    found = ask_public(storage, "SELECT epoch_us(window_start), valid, good FROM service_levels ORDER BY 1 DESC")
+    storage.close()
+    minutes = [(round((whole_hour_us - began) / MINUTE_US), valid, good) for began, valid, good in found]
+    assert minutes == [(0, 1, 0), (71 * 60, 1, 0), (71 * 60 + 20, 1, 0), (75 * 60, 1, 0), (76 * 60, 1, 0)]
 
 
 def test_old_figures_are_called_old_and_none_at_all_end_with_3(tmp_path):
