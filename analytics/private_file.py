@@ -28,7 +28,14 @@ _TORN = (
     "internal error",
     "serialization error",
 )
-_SETTINGS = {"memory_limit": "512MB", "threads": "2", "autoinstall_known_extensions": "false"}
+SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "memory_limit": "224MB",
+    "threads": "2",
+    "autoinstall_known_extensions": "false",
+    "allocator_flush_threshold": "16MB",
+    "allocator_bulk_deallocation_flush_threshold": "32MB",
+}
+"""Memory is for what DuckDB reads and sorts, and is filled sooner or later; what does not fit is read again or goes to the disk."""
 
 
 class Damaged(Unconfigured):
@@ -54,7 +61,7 @@ def open_private(folder: Path, migrations: Path = FOLDER) -> duckdb.DuckDBPyConn
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / NAME
     try:
-        connection = duckdb.connect(str(path), config={**_SETTINGS, "temp_directory": str(folder / "spill")})
+        connection = duckdb.connect(str(path), config={**SETTINGS, "temp_directory": str(folder / "spill")})
     except duckdb.Error as error:
         raise _explained(path, error) from error
     try:

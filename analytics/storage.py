@@ -77,6 +77,7 @@ class Storage:
             self._finish_migrations()
             self._export_again_what_is_torn()
             self._known = Known(self.connection)
+            self._next_offsets = self._stored_offsets()
         except duckdb.Error as error:
             self.connection.close()
             if is_damage(error):
@@ -106,9 +107,11 @@ class Storage:
 
     def next_offsets(self) -> dict[tuple[str, int], int]:
         """Give (topic, partition) to the offset to read next; what is missing begins at the beginning."""
+        return dict(sorted(self._next_offsets.items()))
+
+    def _stored_offsets(self) -> dict[tuple[str, int], int]:
         rows = self.connection.execute(
-            "SELECT topic, partition, next_offset FROM log_offset WHERE cluster = ? ORDER BY ALL",
-            [self._cluster],
+            "SELECT topic, partition, next_offset FROM log_offset WHERE cluster = ?", [self._cluster]
         ).fetchall()
         return {(topic, partition): offset for topic, partition, offset in rows}
 
@@ -139,6 +142,7 @@ class Storage:
             wait([writing])
             self._remove_unrecorded(written)
             raise
+        self._next_offsets |= batch.next_offsets
         self._known.remember(batch, hashes, new)
         self._known.expire(min(batch.last_logged_at_us, now_us))
         return Taken(sum(table.num_rows for table in tables.values()), batch.repeats + len(repeated))
@@ -218,11 +222,12 @@ class Storage:
         with registered(self.connection, {"batch_offset": places}):
             self.connection.execute(
                 """
-                DELETE FROM log_offset WHERE cluster = ? AND (topic, partition) IN (SELECT (topic, partition) FROM batch_offset)
+                MERGE INTO log_offset o USING (SELECT ? AS cluster, * FROM batch_offset) b USING (cluster, topic, partition)
+                WHEN MATCHED THEN UPDATE SET next_offset = b.next_offset
+                WHEN NOT MATCHED THEN INSERT BY NAME *
                 """,
                 [self._cluster],
             )
-            self.connection.execute("INSERT INTO log_offset SELECT ?, * FROM batch_offset", [self._cluster])
 
     def _remove_unrecorded(self, written: list[Segment]) -> None:
         listed = {segment.path for segment in self.segments()}

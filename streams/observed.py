@@ -4,13 +4,18 @@ In: what runs. Out: an ``Observed`` for ``streams/exposition.py``. Keeps nothing
 or no longer, is not alive.
 """
 
-import asyncio
+from __future__ import annotations
+
 import threading
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from streams.metrics import Histogram
-from streams.stage import Stage
+
+if TYPE_CHECKING:  # a worker of analytics needs no Faust, which takes a second to import
+    import asyncio
+
+    from streams.stage import Stage
 
 
 class Consumer(Protocol):

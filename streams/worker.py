@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from streams import tracing
 from streams.deployment import Deployment
@@ -19,7 +20,9 @@ from streams.errors import PenstockError
 from streams.exposition import exposition
 from streams.logs import configure
 from streams.observed import OfAnalytics, OfAStage, OfTheModels
-from streams.stage import Stage
+
+if TYPE_CHECKING:
+    from streams.stage import Stage
 
 UNUSABLE = 2
 MALLOC_OPTIONS = {-1: 128 * 1024, -3: 64 * 1024, -8: 2}
@@ -62,7 +65,9 @@ def run_analytics(deployment: Deployment, environ: Mapping[str, str]) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    give_memory_back()
     consumer = build_analytics(deployment, environ)
+    _look_for_garbage_seldom()
     with exposition(OfAnalytics(consumer), deployment):
         consumer.run(stop)
 
@@ -87,7 +92,7 @@ ROLES: dict[str, Run] = {
 """Every role by name, in the order in which they are started."""
 
 
-def _run_stage(deployment: Deployment, build: Callable[[], Stage]) -> None:
+def _run_stage(deployment: Deployment, build: "Callable[[], Stage]") -> None:
     import faust
     import uvloop
 
@@ -96,11 +101,9 @@ def _run_stage(deployment: Deployment, build: Callable[[], Stage]) -> None:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    _give_memory_back()
+    give_memory_back()
     stage = build()
-    gc.collect()
-    gc.freeze()  # modules, schemas, catalogues and encoders stay: going over them again and again is a pause of 50 ms each time
-    gc.set_threshold(GARBAGE_LOOKED_FOR_AFTER)
+    _look_for_garbage_seldom()
     if isinstance(stage.app, App):
         signal.signal(signal.SIGCONT, stage.app.end_if_lapsed)
     worker = faust.Worker(stage.app, loop=loop, override_logging=False, quiet=True, redirect_stdouts=False)
@@ -109,7 +112,14 @@ def _run_stage(deployment: Deployment, build: Callable[[], Stage]) -> None:
         worker.execute_from_commandline()
 
 
-def _give_memory_back() -> None:
+def _look_for_garbage_seldom() -> None:
+    """Pass over modules, schemas, catalogues and encoders, which stay: going over them again and again pauses for 50 ms each time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_LOOKED_FOR_AFTER)
+
+
+def give_memory_back() -> None:
     """Have glibc give freed memory back and not keep a heap for each thread: 7 MiB of a generator's 200. Elsewhere nothing."""
     allocator = getattr(ctypes.CDLL(None), "mallopt", None)
     if allocator is not None:

@@ -1,8 +1,8 @@
 """Takes batches into a copy of the storage of ten million events, beside a bare insert of the same rows into DuckDB.
 
 In: ``python -m tests.benchmarks.ingesting STORE FOLDER``: the storage and an empty folder. Out: one JSON object: events a second,
-ours and the bare insert's, and the most memory that ours had, in MiB. A process of its own, so that the memory is ours alone.
-Keeps nothing. Fails as the storage does.
+ours and the bare insert's, and the most memory that ours had, in MiB. The bare insert runs in a process of its own, so that the
+memory is ours alone. Keeps nothing. Fails as the storage does.
 
 Ours is what the role does with a batch that is decoded: repeats dropped, segments written and synced, outcomes and sums
 brought up to date, everything committed; and, as often as the role does, the public file with its exports, and the upkeep.
@@ -10,22 +10,27 @@ The bare insert is one transaction a batch into tables of the same columns in a 
 memory. Blocks of batches take turns, so that both meet the same machine.
 """
 
+import itertools
 import json
+import multiprocessing
 import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import duckdb
 
 from analytics.consumer import MAINTAIN_EVERY_S, PUBLIC_AT_LEAST_EVERY_S, PUBLIC_EVERY_S, PUBLIC_SHARE
 from analytics.intake import Batch
-from analytics.private_file import NAME
+from analytics.private_file import NAME, SETTINGS
 from analytics.public import publish
 from analytics.storage import Storage
 from analytics.upkeep import Upkeep
 from schemas.generate import snake
+from streams.worker import give_memory_back
 from tests.benchmarks.made_store import REQUESTS, made_log
 from tests.benchmarks.running import memory_mib
 
@@ -33,7 +38,6 @@ BATCHES = 60
 OF_A_BATCH = 930
 """Requests: just under 5,000 events, which is the role's largest batch."""
 BLOCK = 10
-LIKE_OURS: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "512MB", "threads": "2"}
 
 
 def copied(store: Path, folder: Path) -> Path:
@@ -77,7 +81,7 @@ class Bare:
     """Nothing but inserts."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = duckdb.connect(str(path), config=LIKE_OURS)
+        self._connection = duckdb.connect(str(path), config=SETTINGS)
         self._known: set[str] = set()
 
     def take(self, batch: Batch) -> None:
@@ -97,28 +101,52 @@ class Bare:
         self._connection.close()
 
 
+def taken(each: Ours | Bare, batches: Iterator[Batch], how_many: int) -> float:
+    """Take batches in; the seconds that it took, making them apart."""
+    block = [next(batches) for _ in range(how_many)]
+    began = time.monotonic()
+    for batch in block:
+        each.take(batch)
+    return time.monotonic() - began
+
+
+def made() -> Iterator[Batch]:
+    """Give the batches that follow the storage's."""
+    log = made_log()
+    return (log.batch(REQUESTS + number * OF_A_BATCH, OF_A_BATCH) for number in itertools.count())
+
+
+def serve_bare(path: Path, orders: Connection) -> None:
+    """The other process: takes as many batches as it is told to, and tells how long it took, until it is told 0."""
+    bare, batches = Bare(path), made()
+    while how_many := orders.recv():
+        orders.send(taken(bare, batches, how_many))
+    bare.close()
+
+
 def measured(store: Path, folder: Path) -> dict[str, float]:
     """Take turns, and give the figures."""
-    log = made_log()
+    give_memory_back()  # as the worker does
     copy = copied(store, folder)
     began = time.monotonic()
-    ours = Ours(copy)
+    ours, batches = Ours(copy), made()
     opened_s = time.monotonic() - began
-    bare = Bare(folder / "bare.duckdb")
-    batches = [log.batch(REQUESTS + number * OF_A_BATCH, OF_A_BATCH) for number in range(BATCHES + 1)]
-    for each in (ours, bare):
-        each.take(batches[0])
+    context = multiprocessing.get_context("spawn")
+    orders, theirs = context.Pipe()
+    bare = context.Process(target=serve_bare, args=(folder / "bare.duckdb", theirs))
+    bare.start()
     seconds = {"ours": 0.0, "bare": 0.0}
-    for start in range(1, BATCHES, BLOCK):
-        block = batches[start : start + BLOCK]
-        for name, each in (("ours", ours), ("bare", bare)):
-            began = time.monotonic()
-            for batch in block:
-                each.take(batch)
-            seconds[name] += time.monotonic() - began
-    events = sum(batch.event_count for batch in batches[1:])
-    bare.close()
+    for block in (1, *[BLOCK] * (BATCHES // BLOCK)):
+        took_s = taken(ours, batches, block)
+        orders.send(block)
+        theirs_s = orders.recv()
+        if block > 1:  # the first one makes tables
+            seconds["ours"] += took_s
+            seconds["bare"] += theirs_s
+    orders.send(0)
+    bare.join()
     ours.close()
+    events = sum(batch.event_count for batch in itertools.islice(made(), 1, 1 + BATCHES))
     return {
         "ours": events / seconds["ours"],
         "bare": events / seconds["bare"],
