@@ -63,6 +63,8 @@ PUBLIC_SHARE = 20
 """Replacing the public file takes at most one part in so many of the time ..."""
 PUBLIC_AT_LEAST_EVERY_S = 5.0
 """... but it is never older than this while something new was stored."""
+SELDOM_EVERY_S = 30.0
+"""How often exports follow that are about many requests."""
 MAINTAIN_EVERY_S = 5.0
 REPORT_EVERY_S = 5.0
 LONGEST_S = 120.0
@@ -111,8 +113,9 @@ class AnalyticsConsumer:
         self._histograms = {name: Histogram(each.bounds) for name, each in histograms_of(ROLE).items()}
         self._ingest_s = 0.0
         self._changed = True
+        self._waits = False  # whether exports that follow seldom lack what changed
         self._history_ends: dict[tuple[str, int], int] | None = None
-        self._due = dict.fromkeys(("step", "public", "maintain", "report"), 0.0)
+        self._due = dict.fromkeys(("step", "public", "seldom", "maintain", "report"), 0.0)
 
     def totals(self) -> dict[str, float]:
         """Give counters since the start, and gauges; from any thread."""
@@ -177,7 +180,8 @@ class AnalyticsConsumer:
             if self._is_due("step", STEP_EVERY_S) and self._history_is_read():
                 self._room.insist(lambda: self._step(publisher), stop)
         with self._standing.calls.within(LONGEST_S):
-            if self._changed and self._is_due("public", PUBLIC_EVERY_S):
+            wanted = self._changed or (self._waits and monotonic() >= self._due["seldom"])
+            if wanted and self._is_due("public", PUBLIC_EVERY_S):
                 self._room.attempt(self._replace_public)
             if self._is_due("maintain", MAINTAIN_EVERY_S):
                 self._room.attempt(self._maintain)
@@ -285,7 +289,9 @@ class AnalyticsConsumer:
 
     def _replace_public(self) -> None:
         began = monotonic()
-        publish(self._storage, self._clock())
+        seldom = self._is_due("seldom", SELDOM_EVERY_S)
+        publish(self._storage, self._clock(), seldom=seldom)
+        self._waits = not seldom
         took_s = monotonic() - began
         self._due["public"] = monotonic() + min(max(PUBLIC_EVERY_S, PUBLIC_SHARE * took_s), PUBLIC_AT_LEAST_EVERY_S)
         self._changed = False

@@ -26,7 +26,7 @@ Places = Any
 
 @dataclass(frozen=True)
 class Change:
-    """What a batch did to the outcomes: the touched rows as they were and as they are now, and event ids of plans that do not hold."""
+    """What a batch did to the outcomes: touched rows as they were and as they are now, and event ids of plans that do not hold."""
 
     known: pa.Table
     touched: pa.Table

@@ -128,6 +128,12 @@ def _keep_plans(connection: duckdb.DuckDBPyConnection, plans: pa.Table, touched:
         "slice": touched["slice"].take(pa.array(places_of(plans, touched))),
         "request_key": plans["request_key"],
         "probabilities": pa.ListArray.from_arrays(candidates.offsets, of_each),
+        **{
+            ours: pa.ListArray.from_arrays(
+                candidates.offsets, pc.struct_field(candidates.values, theirs).cast(pa.float32())
+            )
+            for ours, theirs in (("qualities", "quality"), ("costs_usd", "cost_usd"))
+        },
         **{name: plans[name] for name in ("pinned", "features", "encoder", "feature_set")},
     }
     with registered(connection, {"batch_plan": pa.table(stated)}):

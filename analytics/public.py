@@ -24,6 +24,7 @@ from pathlib import Path
 import duckdb
 
 from analytics.columns import COLUMNS
+from analytics.judging import CALIBRATED, JUDGED
 from analytics.parquet_files import Segment, copy_to_parquet, path_list, sync_folder
 from analytics.private_file import registered, transaction
 from analytics.storage import EXPORTS, Storage
@@ -40,6 +41,8 @@ _EVENTS = "events"
 PERCENTILES = "percentiles_now"
 
 
+SELDOM = ("judged", "calibrated")
+"""Exports that are about many requests, and need not follow each of them."""
 _COUNTS = ("requests", "answered", "failed", "rewarded", "rated", "fallbacks")
 _STRATEGY_HOURS = f"""
     SELECT make_timestamp(window_start_us) AS window_start, workflow, content_type, band, strategy,
@@ -76,6 +79,8 @@ _EXPORTED = {
         FROM service_sums WHERE window_start_us // {DAY_US} = {{part}}
     """,  # noqa: S608 - names of ours
     "superseded_plan": "FROM superseded_plan",
+    "judged": JUDGED,
+    "calibrated": CALIBRATED,
 }
 """The tables that views stand on, cut into parts."""
 _PIECES = f"""
@@ -85,10 +90,12 @@ _PIECES = f"""
 """What several views share: the standard deviation of what was counted, added up, and squared and added up; null below two."""
 
 
-def publish(storage: Storage, now_us: int) -> Path:
-    """Export what changed and replace the public file; its path."""
+def publish(storage: Storage, now_us: int, *, seldom: bool = True) -> Path:
+    """Export what changed and replace the public file; its path. Without ``seldom`` the exports of that name wait."""
     (storage.folder / EXPORTS).mkdir(exist_ok=True)
-    stale = storage.connection.execute("SELECT name, part, path FROM export WHERE stale ORDER BY name, part").fetchall()
+    stale = storage.connection.execute(
+        "SELECT name, part, path FROM export WHERE stale AND (? OR name NOT IN ?) ORDER BY name, part", [seldom, SELDOM]
+    ).fetchall()
     wanted = "latency_percentiles" in {name for name, *_ in stale}
     with registered(storage.connection, {PERCENTILES: latency_percentiles(storage.connection, empty=not wanted)}):
         fresh = [(name, part, old, _export(storage, name, part)) for name, part, old in stale]

@@ -253,7 +253,8 @@ def _mark_changed(connection: duckdb.DuckDBPyConnection, change: Change) -> None
     both = [change.known, change.touched]
     hours = pa.concat_tables([table.select(["window_start_us", "requested_at_us"]) for table in both])
     days = _days(hours["window_start_us"])
-    parts = [("outcome", number) for number in pc.unique(change.touched["slice"]).to_pylist()]
+    slices = pc.unique(change.touched["slice"]).to_pylist()
+    parts = [(name, number) for name in ("outcome", "judged", "calibrated") for number in slices]
     parts += [(name, day) for name in ("strategy_hours", "tenant_days") for day in days]
     parts += [("service_sums", day) for day in _days(hours["requested_at_us"].drop_null())]
     parts.append(("latency_percentiles", 0))
@@ -282,7 +283,7 @@ def recount(connection: duckdb.DuckDBPyConnection) -> None:
     mark_stale(
         connection,
         f"""
-        SELECT DISTINCT 'outcome' AS name, slice AS part FROM outcome
+        SELECT unnest(['outcome', 'judged', 'calibrated']) AS name, slice AS part FROM outcome
         UNION SELECT unnest(['strategy_hours', 'tenant_days']), window_start_us // {DAY_US} FROM strategy_sums
         UNION SELECT 'service_sums', window_start_us // {DAY_US} FROM service_sums
         UNION SELECT 'latency_percentiles', 0

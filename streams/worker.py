@@ -113,7 +113,7 @@ def _run_stage(deployment: Deployment, build: "Callable[[], Stage]") -> None:
 
 
 def _look_for_garbage_seldom() -> None:
-    """Pass over modules, schemas, catalogues and encoders, which stay: going over them again and again pauses for 50 ms each time."""
+    """Pass over modules, schemas, catalogues and encoders, which stay: going over them again pauses for 50 ms each time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_LOOKED_FOR_AFTER)

@@ -87,7 +87,7 @@ def follow_experiments(connection: duckdb.DuckDBPyConnection, tables: Mapping[st
     if begun is not None:
         with registered(connection, {"batch_experiment": begun}):
             connection.execute(_BEGUN)
-    if connection.execute("SELECT 1 FROM experiment_outcome LIMIT 1").fetchone() is not None:
+    if connection.execute("SELECT 1 FROM experiment_outcome LIMIT 1").fetchall():
         with registered(connection, {"touched": change.touched}):
             connection.execute(_FOLLOWED)
 

@@ -21,10 +21,12 @@ from schemas import (
     OverrideSet,
     ProfileUpdated,
     QualityFell,
+    RollbackOrdered,
     StageMeasured,
 )
 from tests.analytics_events import (
     HOUR_US,
+    LOCAL,
     REMOTE,
     T0_US,
     Log,
@@ -88,6 +90,34 @@ OVERRIDE = OverrideSet(
     subject="override:force_simple_agents",
     name="force_simple_agents",
     value="true",
+)
+ROLLBACK = RollbackOrdered(
+    event_id="b" * 32,
+    occurred_at_us=T0_US + HOUR_US,
+    subject="learning:customer_support",
+    scope="customer_support",
+    to_version=2,
+    reason="It answers in riddles.",
+    ordered_by="ada",
+)
+ROLLED_BACK = ProfileUpdated(
+    event_id="9" * 32,
+    occurred_at_us=ROLLBACK.occurred_at_us,
+    scope="customer_support",
+    version=4,
+    parent=3,
+    learner="gaussian@1",
+    kind="rolled_back",
+    restored_version=2,
+    beliefs=(),
+    incumbents=(),
+    optimizations=(
+        Optimization(
+            kind="rolled_back", content_type="", before="version 3", after="version 2", requests=412, sentence="Back."
+        ),
+    ),
+    evidence=PROFILE.evidence,
+    sentence="Back.",
 )
 STEP = ExperimentStepped(
     event_id="c" * 32,
@@ -233,7 +263,7 @@ GOLDEN: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
     ),
     "optimizations": (
         """SELECT scope, version, occurred_at, kind, before, after, quality_after, requests, sentence
-        FROM optimizations""",
+        FROM optimizations WHERE kind <> 'rolled_back'""",
         [
             (
                 "customer_support",
@@ -249,8 +279,8 @@ GOLDEN: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         ],
     ),
     "profiles": (
-        "SELECT scope, version, parent, evidence.requests, evidence.watermark['routing/0'] FROM profiles",
-        [("customer_support", 3, 2, 412, 2)],
+        "SELECT scope, version, parent, evidence.requests, evidence.watermark['routing/0'] FROM profiles ORDER BY 2",
+        [("customer_support", 3, 2, 412, 2), ("customer_support", 4, 3, 412, 2)],
     ),
     "cost_by_org_day": (
         "SELECT tenant, day, requests, answered, failed, cost_usd FROM cost_by_org_day ORDER BY 1, 2",
@@ -290,6 +320,48 @@ GOLDEN: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         "SELECT workflow, since, latest, quality_before, quality_after, parts[1].group, sentence FROM quality_falls",
         [("customer_support", T0, T0 + HOUR, 0.9, 0.7, "premium-semantic", "It fell.")],
     ),
+    "model_drift": (
+        """SELECT window_start, workflow, strategy, requests, round(predicted_quality, 6), observed_quality, round(residual, 6),
+        residual_sd, predicted_cost_usd, observed_cost_usd FROM model_drift ORDER BY 1""",
+        [
+            (T0, "customer_support", "balanced-semantic", 1, 0.8, 1.0, 0.2, None, 0.001, 0.002),
+            (T0 + HOUR, "customer_support", "premium-semantic", 1, 0.8, 0.25, -0.55, None, 0.001, 0.005),
+        ],
+    ),
+    "model_calibration": (
+        "SELECT day, workflow, strategy, decile, requests, predicted_quality, observed_quality FROM model_calibration ORDER BY 3",
+        [
+            (date(2024, 10, 4), "customer_support", "balanced-semantic", 9, 1, 0.8, 1.0),
+            (date(2024, 10, 4), "customer_support", "premium-semantic", 9, 1, 0.8, 0.25),
+        ],
+    ),
+    "fixed_strategies": (
+        """SELECT day, workflow, strategy, requests, chosen, quality, round(fixed_quality, 6), round(regret, 6),
+        round(cost_usd, 6), round(fixed_cost_usd, 6) FROM fixed_strategies ORDER BY 3""",
+        [
+            # 0.8 + 0.2 / 0.75 and 0.8; 0.8 and 0.8 - 0.55 / 0.75
+            (date(2024, 10, 4), "customer_support", LOCAL, 2, 1, 0.625, 0.933333, 0.308333, 0.0035, 0.001667),
+            (date(2024, 10, 4), "customer_support", REMOTE, 2, 1, 0.625, 0.433333, -0.191667, 0.0035, 0.003667),
+        ],
+    ),
+    "regret": (
+        """SELECT workflow, best_fixed, requests, chosen, quality, round(fixed_quality, 6), round(regret, 6),
+        regret_lower < regret, regret_upper > regret, round(fixed_cost_usd, 6) FROM regret""",
+        [("customer_support", LOCAL, 2, 1, 0.625, 0.933333, 0.308333, True, True, 0.001667)],
+    ),
+    "rollbacks": (
+        "SELECT occurred_at, kind, name, before, after, cause, reason, ordered_by FROM rollbacks ORDER BY 1 DESC",
+        [
+            (
+                *(T0 + HOUR, "profile", "customer_support", "version 3", "version 2"),
+                *("operator", "It answers in riddles.", "ada"),
+            ),
+            (
+                *(T0, "experiment", "try", "strategy premium-semantic", "what was before"),
+                *("evidence", "quality is below the floor", ""),
+            ),
+        ],
+    ),
     "overrides": (
         "SELECT name, value, reason FROM overrides",
         [("force_simple_agents", "true", "")],
@@ -320,6 +392,8 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Path:
             OVERRIDE,
             STEP,
             FALL,
+            ROLLBACK,
+            ROLLED_BACK,
         ),
         T0_US,
     )
