@@ -6,7 +6,7 @@ where the broker does not answer or the topic is not there.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -260,9 +260,7 @@ def between(
     log.begin({spot: starts[spot] for spot in left})
     last_s = clock_s()
     while left:
-        messages = _next(log, left)
-        yield from messages
-        if messages:
+        if (yield from _next(log, left)):
             last_s = clock_s()
         elif clock_s() - last_s > stalled_after_s:
             for topic, number in [spot for spot, stop in left.items() if log.bounds(spot[0])[spot[1]][0] >= stop]:
@@ -283,19 +281,20 @@ def at_places(log: Log, places: Iterable[tuple[str, int, int]]) -> Iterator[Mess
                 yield from (m for m in between(log, {spot: offset}, {spot: offset + 1}) if m.offset == offset)
 
 
-def _next(log: Log, left: dict[Spot, int]) -> list[Message]:
-    """What one poll gives that is before its partition's stop; a partition that was read to there is taken out of ``left``."""
-    wanted = []
+def _next(log: Log, left: dict[Spot, int]) -> Generator[Message, None, bool]:
+    """What one poll gives before its partition's stop, and whether that was any; who is read to there is taken out of ``left``."""
+    any_came = False
     for message in log.poll(WAIT_S):
         stop = left.get((message.topic, message.partition))
         if stop is None:
             continue
         if message.offset < stop:
-            wanted.append(message)
+            any_came = True
+            yield message
         if message.offset >= stop - 1:
             del left[message.topic, message.partition]
     drop_read(log, left)
-    return wanted
+    return any_came
 
 
 def _range(

@@ -76,8 +76,8 @@ def test_a_rollback_is_ordered_and_its_effect_is_waited_for_and_printed(world):
     learned(world, 1, 2)
     publish = world.log.append
 
-    def append_and_obey(topic, key, value):
-        message = publish(topic, key, value)
+    def append_and_obey(topic, key, value, **more):
+        message = publish(topic, key, value, **more)
         if topic == "controls":
             publish("profile-updates", b"*/help", CODEC.encode(profile(3, kind="rolled_back", restored_version=1)))
         return message

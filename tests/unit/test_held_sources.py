@@ -1,8 +1,7 @@
 """A source that is held: nothing of it is lost, and nothing else waits for it."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +39,11 @@ def app_of(folder: Path) -> Any:
     return build_app("evaluator", deployment, partitions=1, loop=asyncio.get_running_loop())
 
 
-@contextmanager
-def consuming(folder: Path) -> Iterator[Any]:
+def consuming(folder: Path) -> Any:
     app = app_of(folder)
     consumer = Played(app.transport, lambda _: None, lambda _: None, lambda *_: None)
     consumer._set_active_tps({FEEDBACK, RESPONSES})
-    yield consumer
-    consumer._thread.thread_loop.close()
+    return consumer
 
 
 def test_what_was_fetched_already_when_a_source_is_held_is_still_handed_over(tmp_path):
@@ -55,14 +52,14 @@ def test_what_was_fetched_already_when_a_source_is_held_is_still_handed_over(tmp
 
 
 async def handed_over_while_held(tmp_path: Path) -> list[int]:
-    with consuming(tmp_path) as consumer:
-        consumer.fetched = {FEEDBACK: [record(FEEDBACK, offset) for offset in range(5)]}
-        handed = []
-        async for _, message in consumer.getmany(0.1):
-            handed.append(message.offset)
-            if message.offset == 1:
-                consumer.hold({FEEDBACK})
-        return handed
+    consumer = consuming(tmp_path)
+    consumer.fetched = {FEEDBACK: [record(FEEDBACK, offset) for offset in range(5)]}
+    handed = []
+    async for _, message in consumer.getmany(0.1):
+        handed.append(message.offset)
+        if message.offset == 1:
+            consumer.hold({FEEDBACK})
+    return handed
 
 
 def test_a_held_source_is_not_fetched_until_it_is_let_go(tmp_path):
@@ -70,12 +67,12 @@ def test_a_held_source_is_not_fetched_until_it_is_let_go(tmp_path):
 
 
 async def fetched_while_held_and_then(tmp_path: Path) -> tuple[list[int], list[int]]:
-    with consuming(tmp_path) as consumer:
-        consumer.hold({FEEDBACK})
-        consumer.fetched = {FEEDBACK: [record(FEEDBACK, 0)], RESPONSES: [record(RESPONSES, 7)]}
-        held = [message.offset async for _, message in consumer.getmany(0.1)]
-        consumer.let_go({FEEDBACK})
-        return held, sorted([message.offset async for _, message in consumer.getmany(0.1)])
+    consumer = consuming(tmp_path)
+    consumer.hold({FEEDBACK})
+    consumer.fetched = {FEEDBACK: [record(FEEDBACK, 0)], RESPONSES: [record(RESPONSES, 7)]}
+    held = [message.offset async for _, message in consumer.getmany(0.1)]
+    consumer.let_go({FEEDBACK})
+    return held, sorted([message.offset async for _, message in consumer.getmany(0.1)])
 
 
 def test_gaps_in_a_topic_are_passed_over_and_not_collected(tmp_path):
@@ -83,10 +80,10 @@ def test_gaps_in_a_topic_are_passed_over_and_not_collected(tmp_path):
 
 
 async def gaps_collected(tmp_path: Path) -> Any:
-    with consuming(tmp_path) as consumer:
-        for offset in range(0, 200, 2):  # an application that publishes in transactions leaves a marker after each
-            await consumer._add_gap(FEEDBACK, offset, offset)
-        return consumer._gap[FEEDBACK]
+    consumer = consuming(tmp_path)
+    for offset in range(0, 200, 2):  # an application that publishes in transactions leaves a marker after each
+        await consumer._add_gap(FEEDBACK, offset, offset)
+    return consumer._gap[FEEDBACK]
 
 
 def test_a_full_queue_makes_nobody_wait_who_hands_over_what_was_fetched(tmp_path):
