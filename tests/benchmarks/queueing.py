@@ -9,8 +9,8 @@ How it works:
 1. Every process is one thread that takes its work in order. A machine has ``cores``; while more processes have work than there are
    cores, all go on at the same reduced speed (processor sharing). The work of each is its measured CPU time a request.
 2. A request passes the broker, the router, the broker, the generator, the provider (``provider_ms``, without CPU of ours), the
-   generator, the broker with its end, which is kept first, and the broker with the response. Each hop adds ``hop_ms``, the time to
-   wake the next process, taken from two bare stages.
+   generator, the broker with its end and the response. Each hop adds ``hop_ms``, the time to wake the next process, taken from two
+   bare stages.
 3. The evaluator works after each response; analytics once a second, for all that came in that second, which is most of the
    model's 99th percentile.
 4. Throughput is the highest rate at which no process falls behind: at the end of the run its queue is short.
@@ -197,7 +197,7 @@ class _Pipeline:
         self._in_flight[worker] -= 1
         if self._held[worker]:
             self._call(self._held[worker].popleft())
-        self._over_broker(lambda: self._over_broker(lambda: self._responded(number)))  # first the end is kept
+        self._over_broker(lambda: self._responded(number))  # the end is kept with it (docs/adr/0012)
 
     def _responded(self, number: int) -> None:
         self.latencies_ms.append(self.machine.now_ms - self._begun_ms.pop(number))

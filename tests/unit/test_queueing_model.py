@@ -8,10 +8,10 @@ NOTHING = Costs(router=0, generator=0, evaluator=0, analytics=0, broker=0, outsi
 LIKE_OURS = Costs(router=1, generator=2, evaluator=1, analytics=0.5, broker=1, outside=0.5, hop_ms=1)
 
 
-def test_without_work_a_request_takes_its_four_hops_and_the_provider() -> None:
+def test_without_work_a_request_takes_its_three_hops_and_the_provider() -> None:
     costs = Costs(**{**vars(NOTHING), "hop_ms": 2.0})
     p50, p99 = simulated(costs, rate=50, seconds=4, provider_ms=10).points_ms
-    assert (p50, p99) == pytest.approx((18.0, 18.0))
+    assert (p50, p99) == pytest.approx((16.0, 16.0))
 
 
 def test_a_role_of_two_milliseconds_serves_500_a_second_however_many_cores_there_are() -> None:
