@@ -21,7 +21,7 @@ from analytics.fitting.trading import Asked, Judged, find_trade, find_trades, ju
 from analytics.one_thread import one_thread
 from schemas import Reopened
 
-KEPT: Final = {"balanced": 0.5, "quality_over_speed": 0.9, "speed_over_quality": 0.5, "cost_over_quality": 0.0}
+KEPT: Final = {"balanced": 0.35, "quality_over_speed": 0.9, "speed_over_quality": 0.5, "cost_over_quality": 0.0}
 """By priority: which share of what the floor would give away is kept all the same."""
 CAUTION: Final = 1.0
 """Standard errors by which the floor has to be kept: requests come that are unlike those of the log."""
