@@ -20,6 +20,7 @@ from streams.errors import PenstockError
 from streams.exposition import exposition
 from streams.logs import configure
 from streams.observed import OfAnalytics, OfAStage, OfTheModels
+from streams.yielding import step_back
 
 if TYPE_CHECKING:
     from streams.stage import Stage
@@ -30,8 +31,6 @@ MALLOC_OPTIONS = {-1: 128 * 1024, -3: 64 * 1024, -8: 2}
 GARBAGE_LOOKED_FOR_AFTER = 3_000
 """New objects in cycles or under way before Python looks for garbage; its 700 are two events."""
 
-YIELDING = {"evaluator": 5, "analytics": 5}
-"""How far a role steps back (nice) where router, generator and broker are on the same machine: nobody waits for its answer."""
 
 
 def run_router(deployment: Deployment, environ: Mapping[str, str]) -> None:
@@ -147,7 +146,7 @@ def main(arguments: list[str]) -> int:
     deployment = Deployment()
     configure(deployment.log_level)
     try:
-        os.nice(YIELDING.get(role, 0))
+        step_back(role)
         tracing.start(role, deployment.worker, os.environ)
         ROLES[role](deployment, dict(os.environ))
     except Exception as error:
