@@ -32,7 +32,6 @@ GARBAGE_LOOKED_FOR_AFTER = 3_000
 """New objects in cycles or under way before Python looks for garbage; its 700 are two events."""
 
 
-
 def run_router(deployment: Deployment, environ: Mapping[str, str]) -> None:
     """Run the router."""
     from agents.encoding.static import StaticEncoder
