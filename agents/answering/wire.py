@@ -11,7 +11,8 @@ answer is read without the records, as ``agents.answering.provider`` does.
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.request import getproxies
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx2
@@ -22,11 +23,18 @@ _LINE_BYTES = 64 * 1024
 
 
 def client_for(url: str, *, trust_env: bool) -> httpx2.AsyncClient:
-    """The HTTP client for one address; where the environment names a proxy, httpx's own, which knows every kind of them."""
-    if trust_env and getproxies():
+    """The HTTP client for one address; where the environment names a proxy for it, httpx's own, which knows every kind of them."""
+    if trust_env and is_proxied(url):
         return DefaultAsyncHttpxClient()
     verify = httpx2.create_ssl_context(trust_env=trust_env) if url.startswith("https:") else True
     return DefaultAsyncHttpxClient(transport=AiohttpTransport(verify), trust_env=False)
+
+
+def is_proxied(url: str) -> bool:
+    """Say whether the environment has a proxy stand before this address; ``no_proxy`` alone names none, and takes some out."""
+    asked = urlsplit(url)
+    proxies = getproxies()
+    return (asked.scheme in proxies or "all" in proxies) and not proxy_bypass(asked.netloc.rpartition("@")[2])
 
 
 class AiohttpTransport(httpx2.AsyncBaseTransport):
