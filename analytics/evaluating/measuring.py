@@ -15,7 +15,7 @@ from analytics.evaluating.offline import exchange_of, offline
 from analytics.evaluating.online import online
 from analytics.evaluating.plots import plot
 from analytics.evaluating.serving import Serving, world_of
-from analytics.evaluating.shift import shift
+from analytics.evaluating.shift import Learned, learn_all, shift
 from analytics.evaluating.task import Task, split
 
 LOGGED = 10_000
@@ -37,9 +37,10 @@ class Asked:
 def measure(asked: Asked, task: Task, train: Task | None) -> tuple[dict[str, Any], dict[str, str]]:
     """The figures and the plots."""
     began = time.perf_counter()
+    elsewhere = _elsewhere(asked, train)
     each, drawn = [], {}
     for seed in range(asked.seeds):
-        figures, lines = _one(asked, task, train, seed)
+        figures, lines = _one(asked, task, train, elsewhere, seed)
         each.append(figures)
         if seed == 0:
             drawn = _pictures(asked, task, lines)
@@ -68,17 +69,26 @@ def measure(asked: Asked, task: Task, train: Task | None) -> tuple[dict[str, Any
     return told, drawn
 
 
-def _one(asked: Asked, task: Task, train: Task | None, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def _elsewhere(asked: Asked, train: Task | None) -> Learned | None:
+    """What mode shift learns before any stream: the same for all orders."""
+    if asked.mode != "shift":
+        return None
+    if train is None:
+        raise ValueError("mode shift needs a task to learn from")
+    return learn_all(train, floor=asked.floor, exploration=asked.exploration)
+
+
+def _one(
+    asked: Asked, task: Task, train: Task | None, elsewhere: Learned | None, seed: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
     if asked.mode == "online":
         return online(
             task, floor=asked.floor, cost_weight=asked.cost_weight or 0.0, exploration=asked.exploration, seed=seed
         )
     if asked.mode == "ope":
         return _ope(asked, task, seed), {}
-    if asked.mode == "shift":
-        if train is None:
-            raise ValueError("mode shift needs a task to learn from")
-        return shift(train, task, floor=asked.floor, exploration=asked.exploration, seed=seed)
+    if elsewhere is not None:
+        return shift(elsewhere, task, floor=asked.floor, exploration=asked.exploration, seed=seed)
     known, test = (task, task) if train is None else (train, task)
     if train is None:
         first, rest = split(len(task), asked.trained_share, seed)
@@ -100,6 +110,7 @@ def _ope(asked: Asked, task: Task, seed: int) -> dict[str, Any]:
         "coverage": found.coverage,
         "false_promotions": found.false_promotions,
         "power": found.power,
+        "clearly_better": found.clearly_better,
         "kinds": {name: asdict(summary) for name, summary in found.kinds.items()},
     }
 

@@ -6,7 +6,8 @@ of the doubly robust estimate of the value, wrong promotions and power of the ga
 Fails with ``Unusable`` where there are too few prompts. Pure.
 
 A round learns a serving policy on ``WARM`` prompts of one half of the file, of which it sees only what it chose. Frozen, it logs
-so many requests, ``LOGS_A_ROUND`` times. Its rivals are
+so many requests, ``LOGS_A_ROUND`` times. A serving policy that learned well leaves hardly anything that is clearly better than
+itself, so what the gate finds is also asked of ``EARLY_LOGS`` logs of the policy as it was after ``EARLY`` prompts. The rivals are
 
 - ``fixed``: the strategies with the best value, with the best quality and with the lowest cost,
 - ``priority``: the same beliefs at other exchange rates (quality only, half, twice, four times),
@@ -29,6 +30,10 @@ from analytics.offpolicy.trials import Summary, Trial, World, repeat, summarised
 
 WARM: Final = 1_500
 LOGS_A_ROUND: Final = 30
+EARLY: Final = 100
+EARLY_LOGS: Final = 10
+CLEARLY: Final = 0.01
+"""Value a request: of less nobody takes a promotion upon himself."""
 FLOOR_SHARE: Final = 0.9
 KINDS: Final = ("fixed", "priority", "learned", "mix")
 OTHER_RATES: Final = (0.0, 0.5, 2.0, 4.0)
@@ -52,7 +57,9 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class Measured:
-    """``overall``: the mean over the kinds of rivals; ``kinds``: each of them."""
+    """The mean over the kinds of rivals; ``kinds``: each of them, where power is of whatever is better at all. ``power`` is None
+    where nothing was clearly better.
+    """
 
     requests: int
     logs: int
@@ -61,6 +68,7 @@ class Measured:
     coverage: float
     false_promotions: float
     power: float | None
+    clearly_better: int
     kinds: Mapping[str, Summary]
 
 
@@ -70,19 +78,20 @@ def measure(world: World, learner: Learner, *, requests: int, rounds: int, seed:
     """
     if len(world.features) < FEWEST:
         raise Unusable(f"{len(world.features)} prompts are too few to learn from one half and compare with the other")
-    by_round = []
+    by_round, early = [], []
+    floor = FLOOR_SHARE * float(world.outcomes[QUALITY].mean(axis=0).max())
     for number in range(rounds):
         rng = np.random.default_rng([seed, number])
-        serving, rivals = contest(world, learner, rng)
-        floor = FLOOR_SHARE * float(world.outcomes[QUALITY].mean(axis=0).max())
+        serving, before, rivals = contest(world, learner, rng)
         by_round.append(
             repeat(world, serving, rivals, requests=requests, repetitions=LOGS_A_ROUND, floor=floor, rng=rng)
         )
-    return _measured([trial for trials in by_round for trial in trials], by_round, requests)
+        early += repeat(world, before, rivals, requests=requests, repetitions=EARLY_LOGS, floor=floor, rng=rng)
+    return _measured(by_round, early, requests)
 
 
-def contest(world: World, learner: Learner, rng: np.random.Generator) -> tuple[Floats, dict[str, Floats]]:
-    """A serving policy and its rivals, (N, K) each."""
+def contest(world: World, learner: Learner, rng: np.random.Generator) -> tuple[Floats, Floats, dict[str, Floats]]:
+    """A serving policy, what it was early, and its rivals, (N, K) each."""
     count = len(world.features)
     order = rng.permutation(count)
     ours, theirs = order[: count // 2], order[count // 2 :]
@@ -95,7 +104,8 @@ def contest(world: World, learner: Learner, rng: np.random.Generator) -> tuple[F
     for number in range(MIXES):
         shares = rng.dirichlet(np.ones(len(world.strategies)))
         rivals[f"mix:{number}"] = np.tile(shares, (count, 1))
-    return serving.decide(world.features, 1.0), rivals
+    early = learner.learn(world, ours[:EARLY], rng)
+    return serving.decide(world.features, 1.0), early.decide(world.features, 1.0), rivals
 
 
 def _fixed(world: World) -> dict[str, Floats]:
@@ -109,17 +119,21 @@ def _fixed(world: World) -> dict[str, Floats]:
     return {name: np.tile(certain[place], (len(world.features), 1)) for name, place in named.items()}
 
 
-def _measured(trials: Sequence[Trial], by_round: Sequence[Sequence[Trial]], requests: int) -> Measured:
+def _measured(by_round: Sequence[Sequence[Trial]], early: Sequence[Trial], requests: int) -> Measured:
+    trials = [trial for each in by_round for trial in each]
     kinds = {kind: summarised(_of(trials, kind)) for kind in KINDS}
     errors = [np.mean([summarised(_of(each, kind)).relative_error for kind in KINDS]) for each in by_round]
+    judged = [*trials, *early]
+    clear = [trial.promoted for trial in judged if trial.worth_promoting and trial.gain >= CLEARLY]
     return Measured(
         requests=requests,
         logs=len(by_round) * LOGS_A_ROUND,
         relative_error=float(np.mean(errors)),
         relative_error_sd=float(np.std(errors)),
         coverage=float(np.mean([each.coverage for each in kinds.values()])),
-        false_promotions=float(np.mean([trial.promoted and not trial.worth_promoting for trial in trials])),
-        power=summarised(trials).power,
+        false_promotions=float(np.mean([trial.promoted and not trial.worth_promoting for trial in judged])),
+        power=float(np.mean(clear)) if clear else None,
+        clearly_better=len(clear),
         kinds=kinds,
     )
 

@@ -22,6 +22,8 @@ USUAL: Final = 0.95
 STRANGE_WHEN_NEW: Final = 0.5
 LIMIT: Final = 11.5
 """Natural logarithm of 100,000."""
+LEAST_KNOWN: Final = 500
+"""Texts in which kinds were found, before which most new texts lie further from them than those."""
 ALLOWED: Final = 0.25
 _OUT: Final = math.log(STRANGE_WHEN_NEW / (1.0 - USUAL))
 _IN: Final = math.log((1.0 - STRANGE_WHEN_NEW) / USUAL)
@@ -47,18 +49,39 @@ class Strangeness:
         return self.evidence > LIMIT
 
 
+def strange_since(distances: Floats, known: int) -> int:
+    """Since which text a stream is unlike what came before, -1 where it is not. ``distances`` (n,): of its texts in the order of
+    the log, the first ``known`` of which the kinds were found in. What the kinds are found in is strange no more.
+    """
+    if known < LEAST_KNOWN or known >= len(distances):
+        return -1
+    beyond = distances[known:] > float(np.quantile(distances[:known], USUAL))
+    since = _since(np.where(beyond, _OUT, _IN))
+    return known + since if since >= 0 else -1
+
+
 @dataclass
-class Fall:
-    """Whether a strategy does worse than was believed of it."""
+class Surprise:
+    """Whether a strategy does otherwise than was believed of it: worse, or better. One that is far better than believed is chosen
+    seldom, and what is learned of the others would never tell.
+    """
 
-    evidence: float = 0.0
+    worse: float = 0.0
+    better: float = 0.0
 
-    def notice(self, believed: float, reward: float, sd: float) -> bool:
-        """Take an outcome in (``sd``: the standard deviation of a reward about its expectation); True where it fell."""
-        # for a Gaussian shift of 2 x ALLOWED standard deviations this is the log likelihood ratio
-        step = 2.0 * ALLOWED * ((believed - reward) / max(sd, 1e-6) - ALLOWED)
-        self.evidence = max(0.0, self.evidence + step)
-        return self.evidence > LIMIT
+    def notice(self, believed: float, reward: float, sd: float) -> str:
+        """Take an outcome in (``sd``: the standard deviation of a reward about its expectation); how it does otherwise, or ""."""
+        residual = (believed - reward) / max(sd, 1e-6)
+        self.worse = max(0.0, self.worse + _step(residual))
+        self.better = max(0.0, self.better + _step(-residual))
+        if max(self.worse, self.better) <= LIMIT:
+            return ""
+        return "worse than believed" if self.worse > self.better else "better than believed"
+
+
+def _step(residual: float) -> float:
+    """For a Gaussian shift of 2 x ``ALLOWED`` standard deviations this is the log likelihood ratio."""
+    return 2.0 * ALLOWED * (residual - ALLOWED)
 
 
 @dataclass(frozen=True)

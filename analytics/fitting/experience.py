@@ -70,11 +70,14 @@ class _Milestone:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The heads, and the posterior of their weights with the prior that it is under."""
+    """The heads, and the posterior of their weights with the prior that it is under; ``sighted``: how many rows the lens was made
+    from.
+    """
 
     heads: Heads
     posterior: Posterior
     prior: Prior
+    sighted: int
 
 
 @dataclass(eq=False)
@@ -180,7 +183,7 @@ class Experience:
             cost=_logarithmic(added.cost, start.cost_usd, start.likeness),
             latency=_logarithmic(added.latency, start.latency_ms, start.likeness),
         )
-        return Fitted(heads, found, milestone.prior)
+        return Fitted(heads, found, milestone.prior, milestone.rows)
 
     def _variance(self, lens: Lens, found: Posterior) -> Floats:
         """By strategy and coarse kind: the mean posterior variance of what the weights say about texts of the kind."""

@@ -32,6 +32,7 @@ NOISE_COUNTS: Final = 20.0
 START_COUNTS: Final = 20.0
 BLOCK_COUNTS: Final = 10.0
 _LEAST_NOISE: Final = 1e-4
+_SMALL: Final = 64
 
 
 @dataclass(eq=False)
@@ -102,10 +103,24 @@ def solve(sums: Sums, prior: Prior) -> Posterior:
     for k in range(strategies):
         own = slice(k * size, (k + 1) * size)
         precision[own, own] += sums.square[k] / prior.noise
-    half = np.linalg.inv(np.linalg.cholesky(precision))
+    half = _inverse(np.linalg.cholesky(precision))
     covariance = half.T @ half
     mean = covariance @ (sums.product.ravel() / prior.noise)
     return Posterior(mean.reshape(strategies, size), covariance.reshape(strategies, size, strategies, size))
+
+
+def _inverse(lower: Floats) -> Floats:
+    """The inverse of a lower triangular matrix, by halves: a sixth of the work of one that is not known to be triangular."""
+    size = len(lower)
+    if size <= _SMALL:
+        smallest: Floats = np.linalg.inv(lower)
+        return smallest
+    middle = size // 2
+    first, second = _inverse(lower[:middle, :middle]), _inverse(lower[middle:, middle:])
+    inverse = np.zeros_like(lower)
+    inverse[:middle, :middle], inverse[middle:, middle:] = first, second
+    inverse[middle:, :middle] = -second @ (lower[middle:, :middle] @ first)
+    return inverse
 
 
 def improved(prior: Prior, start: Prior, blocks: Sequence[slice], sums: Sums, found: Posterior) -> Prior:

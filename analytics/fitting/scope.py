@@ -14,10 +14,10 @@ import numpy as np
 from agents.deciding.governance import Floor
 from agents.deciding.learned import Learned
 from agents.deciding.spreading import Trade
-from analytics.fitting.change import Shift, shifts_of
+from analytics.fitting.change import Shift, shifts_of, strange_since
 from analytics.fitting.experience import Experience, Fitted
 from analytics.fitting.rows import Floats, Index, Rows, Start
-from analytics.fitting.trading import Asked, Judged, find_trade, find_trades, judged
+from analytics.fitting.trading import BEST, CAREFUL, ENOUGH, Asked, Judged, find_trade, find_trades, judged
 from analytics.one_thread import one_thread
 from schemas import Reopened
 
@@ -53,8 +53,8 @@ class ScopeExperience:
             fitted, known = _judged(self._since, faded(rows, shifts, some), propensity, some)
         heads = fitted.heads
         with one_thread():
-            trades = trades_of(known, floor, exploration)
             distances = heads.lens.strangeness(rows.features)
+            trades = _trades(known, some, strange_since(distances, fitted.sighted), len(rows), floor, exploration)
         count = np.bincount(rows.strategy, minlength=len(heads.strategies))
         radius = float(np.quantile(distances, USUAL)) if len(rows) >= LEAST_FOR_RADIUS else 0.0
         reopened = tuple(
@@ -83,6 +83,15 @@ def _shifts(fitted: Fitted, known: Judged, rows: Rows) -> tuple[Shift, ...]:
     return shifts_of(rows.strategy, believed, rows.reward, sd)
 
 
+def _trades(known: Judged, some: Index, strange: int, rows: int, floor: Floor, exploration: float) -> dict[str, Trade]:
+    """From all that was judged; since a stream became strange only from what came since, and from nothing until that is enough."""
+    if strange < 0:
+        return trades_of(known, floor, exploration)
+    if rows - strange < ENOUGH:
+        return dict.fromkeys(KEPT, BEST)
+    return trades_of(known.part(some >= strange), floor, exploration, least_kept=CAREFUL)
+
+
 def faded(rows: Rows, shifts: Sequence[Shift], some: Index) -> Rows:
     """The rows, where what strategies did before they changed counts little; shifts are among ``some`` of the rows."""
     weight = rows.weight.copy()
@@ -92,10 +101,11 @@ def faded(rows: Rows, shifts: Sequence[Shift], some: Index) -> Rows:
     return replace(rows, weight=weight)
 
 
-def trades_of(known: Judged, floor: Floor, exploration: float) -> dict[str, Trade]:
+def trades_of(known: Judged, floor: Floor, exploration: float, least_kept: float = 0.0) -> dict[str, Trade]:
     """What quality is traded at, by priority."""
     asked = {
-        priority: Asked(floor.value, of_best=floor.kind == "relative", kept=kept) for priority, kept in KEPT.items()
+        priority: Asked(floor.value, of_best=floor.kind == "relative", kept=max(kept, least_kept))
+        for priority, kept in KEPT.items()
     }
     in_time = asked.pop(IN_TIME)
     found = dict(zip(asked, find_trades(known, tuple(asked.values()), exploration=exploration, z=CAUTION), strict=True))

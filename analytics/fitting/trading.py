@@ -40,6 +40,14 @@ PESSIMISM: Final = 0.5
 DOUBT: Final = 10.0
 RATES: Final = 97
 DECADES: Final = 4.0
+ENOUGH: Final = 300
+"""Requests of a domain that nothing was learned of, before which a trade found from them breaks the floor too often."""
+CAREFUL: Final = 0.5
+"""In a new domain at least so much of what the floor would give away is kept: a part of it has to keep the floor, not the mean
+alone.
+"""
+BEST: Final = Trade()
+"""Before enough is known of a new domain: whatever is likely to answer best, at any price."""
 DEAR_HOLD: Final = 0.1
 """Of two trades at about the same price the one that decides by request is better: it does not jump as the log grows."""
 
@@ -52,6 +60,14 @@ class Judged:
 
     quality: Floats
     beliefs: Beliefs
+
+    def part(self, which: npt.NDArray[np.bool_]) -> "Judged":
+        """Some of the requests."""
+        believed = self.beliefs
+        return Judged(
+            self.quality[which],
+            Beliefs(believed.quality[which], believed.sd[which], believed.cost_usd[which], believed.latency_ms[which]),
+        )
 
 
 @dataclass(frozen=True)

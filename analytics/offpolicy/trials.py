@@ -53,7 +53,8 @@ class World:
 @dataclass(frozen=True)
 class Trial:
     """One rival on one log: the estimated and the true value, and what the gate said and should have said. ``expected``: the single
-    number that is reported, ``estimate``: the interval around the doubly robust one.
+    number that is reported, ``estimate``: the interval around the doubly robust one; ``gain``: by how much it is truly better than
+    what served.
     """
 
     rival: str
@@ -63,6 +64,7 @@ class Trial:
     effective: float
     promoted: bool
     worth_promoting: bool
+    gain: float = 0.0
 
     @property
     def relative_error(self) -> float:
@@ -118,6 +120,7 @@ def repeat(
                     effective=estimate.effective,
                     promoted=verdict.answer == "promote",
                     worth_promoting=truth > served and world.truth(policy, QUALITY) >= lowest,
+                    gain=truth - served,
                 )
             )
     return trials

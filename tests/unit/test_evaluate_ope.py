@@ -67,14 +67,19 @@ def test_estimates_are_near_intervals_cover_and_hardly_anything_is_promoted_wron
     )
     assert 0.88 <= found.coverage <= 1.0
     assert found.false_promotions <= 0.05
+    assert found.power is not None
+    assert found.clearly_better > 0
     assert measure(a_world(), Chooser(), requests=2_000, rounds=3, seed=1) == found
 
 
 def test_rivals_learn_on_other_prompts_than_the_policy_that_serves():
     world, learner = a_world(), Chooser()
-    serving, rivals = contest(world, learner, np.random.default_rng(2))
+    serving, early, rivals = contest(world, learner, np.random.default_rng(2))
 
-    ours, *others = learner.shown
+    ours, *others, first = learner.shown
+    assert np.array_equal(first, ours[: ope.EARLY])
+    assert early.shape == serving.shape
+    assert np.allclose(early.sum(axis=1), 1.0)
     assert all(not set(ours.tolist()) & set(rows.tolist()) for rows in others)
     assert np.allclose(serving.sum(axis=1), 1.0)
     assert all(np.allclose(each.sum(axis=1), 1.0) and each.shape == serving.shape for each in rivals.values())

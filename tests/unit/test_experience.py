@@ -6,7 +6,7 @@ import pytest
 from agents.deciding.features import EMBEDDED, PLAIN
 from agents.deciding.heads import Beliefs
 from agents.deciding.lens import Lens
-from analytics.fitting.change import Fall, Strangeness
+from analytics.fitting.change import Strangeness, Surprise
 from analytics.fitting.experience import Experience
 from analytics.fitting.rows import Rows, Start
 from analytics.fitting.trading import Asked, Judged, find_trade, judged
@@ -121,9 +121,11 @@ def test_a_stream_of_unusual_texts_is_noticed_and_a_usual_one_is_not():
     assert noticed.index(True) < 10
 
 
-def test_a_strategy_that_falls_is_noticed_and_one_that_holds_is_not():
+@pytest.mark.parametrize(("chance_now", "said"), [(0.3, "worse than believed"), (0.95, "better than believed")])
+def test_a_strategy_that_does_otherwise_is_noticed_and_one_that_holds_is_not(chance_now, said):
     chance = np.random.default_rng(6)
-    steady, falling = Fall(), Fall()
-    assert not any(steady.notice(0.8, float(chance.random() < 0.8), 0.4) for _ in range(5000))
-    seen = [falling.notice(0.8, float(chance.random() < 0.3), 0.4) for _ in range(200)]
-    assert seen.index(True) < 60
+    steady, changed = Surprise(), Surprise()
+    assert not any(steady.notice(0.7, float(chance.random() < 0.7), 0.45) for _ in range(5000))
+    seen = [changed.notice(0.7, float(chance.random() < chance_now), 0.45) for _ in range(200)]
+    assert next(each for each in seen if each) == said
+    assert seen.index(said) < 120

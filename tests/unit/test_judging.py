@@ -8,12 +8,12 @@ import pytest
 from agents.deciding.features import COMPLEXITY, EMBEDDED, PLAIN
 from agents.deciding.governance import Floor
 from agents.deciding.learned import read, written
-from analytics.fitting.change import Shift, shifts_of
+from analytics.fitting.change import LEAST_KNOWN, Shift, shifts_of, strange_since
 from analytics.fitting.experience import Experience
 from analytics.fitting.rows import Rows, Start
 from analytics.fitting.scope import COUNTS_BEFORE_CHANGE, ScopeExperience, faded
 from analytics.fitting.starting import likeness, start_of
-from analytics.fitting.trading import Asked, judged
+from analytics.fitting.trading import BEST, ENOUGH, Asked, judged
 from tests.deciding_parts import DEFAULT, heads
 
 START = Start.plain(("a", "b", "c"), (0.5, 0.6, 0.7), (0.001, 0.002, 0.01))
@@ -190,3 +190,38 @@ def test_what_a_strategy_did_before_it_changed_counts_little_and_nothing_else_do
     before = (rows.strategy == 1) & (np.arange(30) < 15)
     assert weight[before] == pytest.approx(COUNTS_BEFORE_CHANGE)
     assert weight[~before] == pytest.approx(1.0)
+
+
+def domain(count, seed, *, elsewhere):
+    """Texts of one domain or of another; the dearest strategy is hardly better than the cheapest in both."""
+    chance = np.random.default_rng(seed)
+    features = chance.normal(0.0, 0.3, (count, PLAIN + EMBEDDED))
+    features[:, PLAIN:] += 6.0 * elsewhere
+    strategy = chance.integers(0, 3, count)
+    reward = (chance.random(count) < np.array([0.78, 0.79, 0.8])[strategy]).astype(float)
+    return Rows.plain(features, strategy, reward, np.array(START.cost_usd)[strategy])
+
+
+def traded(rows):
+    count = len(rows)
+    learned = ScopeExperience(START).learn(
+        rows, np.full(count, 1 / 3), np.arange(count), encoder="words@1", floor=Floor("relative", 0.9), exploration=0.05
+    )
+    return learned.trades["cost_over_quality"]
+
+
+def test_nothing_is_traded_in_a_domain_that_was_never_seen_until_enough_is_known_of_it():
+    usual, count = domain(1_000, 1, elsewhere=False), ENOUGH
+    assert traded(usual) != BEST
+    assert traded(usual.then(domain(count // 2, 2, elsewhere=True))) == BEST
+    assert traded(usual.then(domain(count // 2, 2, elsewhere=False))) != BEST
+    assert traded(usual.then(domain(count, 3, elsewhere=True))) != BEST
+
+
+def test_since_when_a_stream_is_strange_is_found_and_it_is_not_where_hardly_anything_is_known():
+    chance = np.random.default_rng(4)
+    usual, strange = chance.random(2_000), 1.0 + chance.random(40)
+    assert strange_since(usual, 1_000) == -1
+    assert abs(strange_since(np.concatenate((usual, strange)), 1_000) - 2_000) < 10
+    assert strange_since(np.concatenate((usual, strange, chance.random(200))), 1_000) == -1
+    assert strange_since(np.concatenate((usual[: LEAST_KNOWN - 1], strange)), LEAST_KNOWN - 1) == -1
