@@ -113,8 +113,7 @@ def _inverse(lower: Floats) -> Floats:
     """The inverse of a lower triangular matrix, by halves: a sixth of the work of one that is not known to be triangular."""
     size = len(lower)
     if size <= _SMALL:
-        smallest: Floats = np.linalg.inv(lower)
-        return smallest
+        return np.asarray(np.linalg.inv(lower), dtype=np.float64)
     middle = size // 2
     first, second = _inverse(lower[:middle, :middle]), _inverse(lower[middle:, middle:])
     inverse = np.zeros_like(lower)
