@@ -11,12 +11,15 @@ In: every topic that the registry has analytics read. Out: the storage, ``profil
    inserted in its transaction, and the experiments' steps; then they are published, history first, and marked;
 4. replace the public file when something changed, at most once a second; rarer where it takes long, at least every 5 s.
 
+After a start the public file comes before the first step, and what can wait comes later: readers wait for what came meanwhile.
+
 Keeps counters only; all else is the storage's. Fails by raising: the process ends, the supervisor starts it again,
-and it goes on from what was committed. ``stop`` ends the loop after the round at hand.
+and it goes on from what was committed. ``stop`` ends the loop before the next part of a round; what was read and not taken in is
+read again by the next process.
 """
 
-import os
 import threading
+from collections.abc import Callable
 from time import monotonic
 
 import duckdb
@@ -38,21 +41,21 @@ from analytics.public import publish
 from analytics.publisher import ROLE, NotDelivered, Publisher
 from analytics.reader import Reader
 from analytics.rebuilding import open_storage
+from analytics.reporting import Reports
 from analytics.room import NoRoom, Room
 from analytics.standing import Standing, within_limit
 from analytics.storage import Storage
 from analytics.upkeep import Upkeep
-from schemas import ExperimentStepped, Measure, StageMeasured
+from schemas import ExperimentStepped
 from streams.codec import Codec
 from streams.delivery import Clock, Origin, letter_of
 from streams.deployment import Deployment
 from streams.exported import histograms_of
-from streams.identity import event_id
 from streams.lag import Place
 from streams.limit import Limit
 from streams.logs import logger
 from streams.lookup import SchemaLookUp
-from streams.metrics import Histogram, known
+from streams.metrics import Histogram
 from streams.pausing import Pause, event_of
 from streams.topics import key_of
 from streams.watchdog import Watchdog
@@ -69,13 +72,6 @@ MAINTAIN_EVERY_S = 5.0
 REPORT_EVERY_S = 5.0
 LONGEST_S = 120.0
 """What the watchdog grants to a part of a round: a batch, a step of the learner, the public file, the upkeep."""
-_COUNTED = (
-    "batches_total",
-    "ingested_total",
-    "dead_lettered_total",
-    "repeats_total",
-    "profiles_published_total",
-)
 
 
 class AnalyticsConsumer:
@@ -106,21 +102,18 @@ class AnalyticsConsumer:
         self._reader = reader
         self._schemas = schemas
         self._log = logger(role=ROLE, worker=deployment.worker)
-        self._started_us = clock()
-        self._sequence = 0
-        self._counts = dict.fromkeys(_COUNTED, 0)
-        self._reported = dict(self._counts)
+        self._reports = Reports(ROLE, deployment.worker, clock)
         self._histograms = {name: Histogram(each.bounds) for name, each in histograms_of(ROLE).items()}
-        self._ingest_s = 0.0
         self._changed = True
+        self._is_shown = False  # whether what came while the process was away has gone to the public file
         self._waits = False  # whether exports that follow seldom lack what changed
         self._history_ends: dict[tuple[str, int], int] | None = None
-        self._due = dict.fromkeys(("step", "public", "seldom", "maintain", "report"), 0.0)
+        self._due = dict.fromkeys(("step", "public", "report"), 0.0)
+        self._due |= dict.fromkeys(("seldom", "maintain"), monotonic() + MAINTAIN_EVERY_S)
 
     def totals(self) -> dict[str, float]:
         """Give counters since the start, and gauges; from any thread."""
-        counts = {name: float(count) for name, count in self._counts.items()}
-        return {**counts, "since_progress_s": self._watchdog.since_progress_s}
+        return {**self._reports.totals(), "since_progress_s": self._watchdog.since_progress_s}
 
     def lag(self) -> dict[Place, int]:
         """Give the events that wait by (topic, partition), as the broker last said; from any thread."""
@@ -138,20 +131,23 @@ class AnalyticsConsumer:
         """Give histograms by name; from any thread."""
         return self._histograms
 
-    def run(self, stop: threading.Event) -> None:
-        """Consume until ``stop`` is set."""
+    def run(self, stop: threading.Event, *, when_shown: Callable[[], None] = lambda: None) -> None:
+        """Consume until ``stop`` is set. ``when_shown`` is called once readers see what came before the start."""
         publisher = Publisher(self._deployment, self._codec, stop)
         self._standing.stop = stop
         self._watchdog.start()
         try:
+            if self._schemas is not None:
+                publisher.begin_with(self._schemas, self._clock())
             self._reader.assign(self._storage.next_offsets(), stop)
             if not stop.is_set():
-                if self._schemas is not None:
-                    publisher.publish_schemas(self._schemas, self._clock())
                 self._history_ends = {**self._reader.ends("profile-history"), **self._reader.ends("controls")}
             while not stop.is_set():
+                was_shown = self._is_shown
                 self._round(publisher, stop)
-                self._say_how_it_stands(publisher)
+                if self._is_shown and not was_shown:
+                    when_shown()
+                self._say_what_was_paused(publisher)
         except (NotDelivered, NoRoom):
             if not stop.is_set():
                 raise
@@ -173,21 +169,32 @@ class AnalyticsConsumer:
 
     def _round(self, publisher: Publisher, stop: threading.Event) -> None:
         messages = self._reader.read(stop)
-        with self._standing.calls.within(LONGEST_S):
-            if messages:
-                self._take(messages, publisher)
-        with self._standing.calls.within(LONGEST_S):
-            if self._is_due("step", STEP_EVERY_S) and self._history_is_read():
-                self._room.insist(lambda: self._step(publisher), stop)
-        with self._standing.calls.within(LONGEST_S):
-            wanted = self._changed or (self._waits and monotonic() >= self._due["seldom"])
-            if wanted and self._is_due("public", PUBLIC_EVERY_S):
-                self._room.attempt(self._replace_public)
-            if self._is_due("maintain", MAINTAIN_EVERY_S):
-                self._room.attempt(self._maintain)
-        if self._is_due("report", REPORT_EVERY_S):
-            self._report(publisher)
-        self._reader.look_again(self._storage.next_offsets())
+        parts: tuple[Callable[[], object], ...] = (
+            lambda: self._take(messages, publisher) if messages else None,
+            self._stand,
+            lambda: self._step_if_due(publisher, stop),
+            self._replace_public_if_due,
+            lambda: self._report_if_due(publisher),
+            lambda: self._reader.look_again(self._storage.next_offsets()),
+            self._stand,
+        )
+        for part in parts:
+            if stop.is_set():
+                return
+            with self._standing.calls.within(LONGEST_S):
+                part()
+
+    def _step_if_due(self, publisher: Publisher, stop: threading.Event) -> None:
+        if self._is_shown and self._is_due("step", STEP_EVERY_S) and self._history_is_read():
+            self._room.insist(lambda: self._step(publisher), stop)
+
+    def _replace_public_if_due(self) -> None:
+        wanted = self._changed or (self._waits and monotonic() >= self._due["seldom"])
+        if wanted and self._is_due("public", PUBLIC_EVERY_S):
+            self._room.attempt(self._replace_public)
+        self._is_shown = self._is_shown or (self._reader.has_answered and not self._changed)
+        if self._is_due("maintain", MAINTAIN_EVERY_S):
+            self._room.attempt(self._maintain)
 
     def _maintain(self) -> None:
         self._changed = self._upkeep.maintain(self._clock()) or self._changed
@@ -214,11 +221,11 @@ class AnalyticsConsumer:
             self._dead_letter(batch.refused, publisher)
         taken = self._room.insist(lambda: self._storage.take(batch, self._clock()), self._standing.stop)
         took_s = monotonic() - began
-        self._ingest_s += took_s
+        self._reports.took(took_s)
         self._histograms["ingest_seconds"].observe(took_s)
-        self._counts["batches_total"] += 1
-        self._counts["ingested_total"] += taken.ingested
-        self._counts["repeats_total"] += taken.repeats
+        self._reports.count("batches_total")
+        self._reports.count("ingested_total", taken.ingested)
+        self._reports.count("repeats_total", taken.repeats)
         self._changed = self._changed or taken.ingested > 0
         self._standing.handled += len(admitted)
         for order in batch.resumptions:
@@ -243,7 +250,7 @@ class AnalyticsConsumer:
                 code=str(case.code),
             )
         publisher.publish_confirmed(letters)
-        self._counts["dead_lettered_total"] += len(letters)
+        self._reports.count("dead_lettered_total", len(letters))
 
     def _history_is_read(self) -> bool:
         """Whether every profile and every step that existed at the start is known, so that both go on where they were."""
@@ -272,7 +279,7 @@ class AnalyticsConsumer:
             for topic in ("profile-history", "profile-updates"):
                 publisher.publish_confirmed([(topic, key, profile.payload)])
             mark_published(connection, profile)
-            self._counts["profiles_published_total"] += 1
+            self._reports.count("profiles_published_total")
             self._log.info("profile_published", scope=profile.scope, version=profile.version)
 
         self._publish_steps(publisher)
@@ -296,10 +303,9 @@ class AnalyticsConsumer:
         self._due["public"] = monotonic() + min(max(PUBLIC_EVERY_S, PUBLIC_SHARE * took_s), PUBLIC_AT_LEAST_EVERY_S)
         self._changed = False
 
-    def _report(self, publisher: Publisher) -> None:
-        counts = {name: count - self._reported[name] for name, count in self._counts.items()}
-        batches = counts["batches_total"]
-        measures = [Measure(name=known(name), value=float(count)) for name, count in counts.items()]
+    def _report_if_due(self, publisher: Publisher) -> None:
+        if not self._is_due("report", REPORT_EVERY_S):
+            return
         lag = self.lag().values()
         standing = {
             "lag_events_sum": sum(lag),
@@ -307,25 +313,10 @@ class AnalyticsConsumer:
             "since_progress_s": self._watchdog.since_progress_s,
             "paused_sources": len(self.paused()),
         }
-        measures += [Measure(name=known(name), value=float(value)) for name, value in standing.items()]
-        if batches:
-            mean_ms = self._ingest_s * 1_000 / batches
-            measures.append(Measure(name=known("ingest_ms_mean"), value=mean_ms))
-        report = StageMeasured(
-            event_id=event_id("StageMeasured", ROLE, self._worker, str(self._started_us), str(self._sequence)),
-            occurred_at_us=self._clock(),
-            stage=ROLE,
-            worker=self._worker,
-            sequence=self._sequence,
-            measures=tuple(measures),
-        )
-        publisher.publish("metrics", report)
-        self._sequence += 1
-        self._reported = dict(self._counts)
-        self._ingest_s = 0.0
+        publisher.publish("metrics", self._reports.made(standing))
 
-    def _say_how_it_stands(self, publisher: Publisher) -> None:
-        """Tell the watchdog how far it is, and the topic ``metrics`` what was paused or resumed."""
+    def _stand(self) -> None:
+        """Tell the watchdog how far it is."""
         standing = self._standing
         reached = self._storage.next_offsets()
         paused = standing.gate.paused
@@ -339,14 +330,16 @@ class AnalyticsConsumer:
             standing.not_yet = (
                 "" if self._history_is_read() else "it reads the history of profiles and the controls first"
             )
+
+    def _say_what_was_paused(self, publisher: Publisher) -> None:
+        """Tell the topic ``metrics`` what was paused or resumed."""
+        standing = self._standing
         while standing.gate.news:
             happened = standing.gate.news.popleft()
-            publisher.publish("metrics", event_of(happened, role=ROLE, worker=self._worker, limit=standing.gate.limit))
+            publisher.publish(
+                "metrics", event_of(happened, role=ROLE, worker=self._reports.worker, limit=standing.gate.limit)
+            )
             self._log.warning("paused" if isinstance(happened, Pause) else "resumed", **vars(happened))
-
-    @property
-    def _worker(self) -> str:
-        return f"{self._deployment.worker}:{os.getpid()}"
 
 
 def open_consumer(

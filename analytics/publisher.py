@@ -1,12 +1,14 @@
 """What analytics writes to Kafka: dead letters and profiles with confirmed delivery, measurements without waiting.
 
 In: records or ready bytes. Out: messages on the topics that the registry gives to analytics. Keeps the producer's
-queue. Fails with ``UndeclaredTopic``, with ``NotDelivered`` when the broker refused a message or ``stop`` was set
-before it had confirmed it (then nothing may be assumed to have been published).
+queue. Reading the topic ``schemas`` takes a start a quarter of a second, so that it is done beside; nothing else is
+written before it is done. Fails with ``UndeclaredTopic``, with ``NotDelivered`` when the broker refused a message or
+``stop`` was set before it had confirmed it (then nothing may be assumed to have been published).
 """
 
 import logging
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from confluent_kafka import Producer
@@ -35,6 +37,8 @@ class Publisher:
         self._deployment = deployment
         self._codec = codec
         self._stop = stop
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="schemas")
+        self._begun: Future[None] | None = None
         self._producer = Producer(
             {
                 "bootstrap.servers": deployment.bootstrap(),
@@ -50,11 +54,25 @@ class Publisher:
 
     def publish(self, topic: str, event: Record) -> None:
         """Queue an event without waiting for the broker."""
+        self._await_schemas()
         self._send(topic, key_of(topic, event), self._codec.encode(event), None)
         self._producer.poll(0)
 
     def publish_confirmed(self, messages: list[tuple[str, bytes, bytes]]) -> None:
         """Publish (topic, key, value) and return when the broker has confirmed all of them."""
+        self._await_schemas()
+        self._confirmed(messages)
+
+    def begin_with(self, schemas: SchemaLookUp, now_us: int) -> None:
+        """Make known what this release writes, beside the caller: what is published next waits for it, and fails if it did."""
+        self._begun = self._beside.submit(self._publish_schemas, schemas, now_us)
+
+    def _await_schemas(self) -> None:
+        if self._begun is not None:
+            self._begun.result()
+            self._begun = None
+
+    def _confirmed(self, messages: list[tuple[str, bytes, bytes]]) -> None:
         waiting = len(messages)
         refusals: list[str] = []
 
@@ -77,18 +95,18 @@ class Publisher:
                 remedy="They are published again after the next start.",
             )
 
-    def publish_schemas(self, schemas: SchemaLookUp, now_us: int) -> None:
-        """Make known what this release writes, before it writes any of it."""
+    def _publish_schemas(self, schemas: SchemaLookUp, now_us: int) -> None:
         try:
             missing = schemas.unpublished(ROLE, now_us=now_us)
         except NoSuchTopic as error:  # a system that an older release set up: its readers could not look anything up
             logger(role=ROLE).error("schemas_not_published", error=str(error))
             return
-        self.publish_confirmed([("schemas", key_of("schemas", each), self._codec.encode(each)) for each in missing])
+        self._confirmed([("schemas", key_of("schemas", each), self._codec.encode(each)) for each in missing])
         schemas.close()
 
     def close(self) -> None:
         """Give the broker a second for what is still queued."""
+        self._beside.shutdown()
         self._producer.flush(1.0)
 
     def _send(self, topic: str, key: bytes, value: bytes, delivered: Any) -> None:

@@ -28,6 +28,8 @@ from streams.topics import LETTER_BYTES, read_by
 LARGEST_BATCH = 5_000
 LARGEST_BATCH_BYTES = 64 * 1024 * 1024
 LONGEST_BATCH_S = 1.0
+FIRST_BATCH_S = 0.3
+"""Until every partition has answered: who reads the public file waits for what came while this process was away."""
 POLL_S = 0.2
 """How soon a stop is heeded."""
 LOOK_AGAIN_S = 15.0
@@ -161,11 +163,12 @@ class Reader:
     def read(self, stop: threading.Event) -> list[Message]:
         """Give the next messages, in the order of their partitions; none when nothing came for ``POLL_S``.
 
-        A batch is gathered for up to ``LONGEST_BATCH_S``: taking it in costs much the same for one event as for hundreds.
+        A batch is gathered for up to ``LONGEST_BATCH_S``: taking it in costs much the same for one event as for hundreds. At the
+        start it is gathered for less, so that one soon sees that this process works.
         """
         messages: list[Message] = []
         bytes_read = 0
-        deadline = time.monotonic() + LONGEST_BATCH_S
+        deadline = time.monotonic() + (LONGEST_BATCH_S if self.has_answered else FIRST_BATCH_S)
         while (
             len(messages) < LARGEST_BATCH
             and bytes_read < LARGEST_BATCH_BYTES

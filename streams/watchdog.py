@@ -74,6 +74,8 @@ class Watchdog:
         end: Callable[[float, int], None] | None = None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.when_first_ready: Callable[[], None] | None = None
+        """Called once, from the watchdog's thread."""
         self._watched = watched
         self._deployment = deployment
         self._end = end or self.end_process
@@ -165,6 +167,9 @@ class Watchdog:
         }
         if said == self._written:
             return
+        if said["ready"] and self.when_first_ready is not None:
+            self.when_first_ready()
+            self.when_first_ready = None
         before = self._written is not None and self._written["ready"]
         if before != said["ready"]:
             self._log.info("ready" if said["ready"] else "not_ready", why=obstacle, partitions=said["partitions"])

@@ -67,7 +67,8 @@ def run_analytics(deployment: Deployment, environ: Mapping[str, str]) -> None:
     consumer = build_analytics(deployment, environ)
     _look_for_garbage_seldom()
     with exposition(OfAnalytics(consumer), deployment):
-        consumer.run(stop)
+        # who reads the public file waits while this process starts: it steps back once it has shown what came meanwhile
+        consumer.run(stop, when_shown=lambda: step_back("analytics"))
 
 
 def run_models(deployment: Deployment, environ: Mapping[str, str]) -> None:
@@ -105,6 +106,7 @@ def _run_stage(deployment: Deployment, build: "Callable[[], Stage]") -> None:
     if isinstance(stage.app, App):
         signal.signal(signal.SIGCONT, stage.app.end_if_lapsed)
     worker = faust.Worker(stage.app, loop=loop, override_logging=False, quiet=True, redirect_stdouts=False)
+    stage.watchdog.when_first_ready = lambda: step_back(stage.role)
     worker.spinner = None  # it writes a terminal's control characters between the lines of the log
     with exposition(OfAStage(stage, loop), deployment):
         worker.execute_from_commandline()
@@ -145,7 +147,6 @@ def main(arguments: list[str]) -> int:
     deployment = Deployment()
     configure(deployment.log_level)
     try:
-        step_back(role)
         tracing.start(role, deployment.worker, os.environ)
         ROLES[role](deployment, dict(os.environ))
     except Exception as error:

@@ -1,27 +1,44 @@
-"""Which roles step back for others on the same processors: nobody waits for what evaluator and analytics do.
+"""Steps back for the roles that somebody waits for: evaluator and analytics take processor time that nobody else wants first.
 
-In: a role, in its own process. Out: that process at a lower priority. Keeps nothing. Fails never: where a system knows no
-priorities, or has them elsewhere (the CPU shares of a container), nothing changes.
+In: the role, once its process is ready: a start shall be over soon. Out: every thread of it at a lower priority. Keeps nothing.
+Fails with nothing: what the system refuses is logged, and the role runs on as it is.
 
-Linux may share the processor between sessions first and only then within each (``sched_autogroup_enabled``). A worker is a session
-of its own, so that ``nice`` alone weighs it against nobody but its own threads; the weight of its session counts.
+Linux gives a priority (nice) to each thread, others to the process. And where it groups threads by session (autogroup, on by
+default), a priority holds only among the threads of a session: a worker has a session of its own, led by its tether, so that the
+session has to step back, too. One that was started by hand shares the session of a terminal, which is not ours to slow down.
 """
 
 import os
 from contextlib import suppress
 from pathlib import Path
 
-YIELDING = {"evaluator": 10, "analytics": 10}
-"""How far a role steps back, in steps of nice: 10 leaves it a tenth of a processor that others want whole."""
-OF_THE_SESSION = Path("/proc/self/autogroup")
+from streams.logs import described, logger
+
+YIELDING = {"evaluator": 5, "analytics": 5}
+"""How far a role steps back (nice) where router, generator and broker are on the same machine: nobody waits for its answer."""
+_PROCESS = Path("/proc/self")
+_NO_TERMINAL = "0"
 
 
-def step_back(role: str, *, of_the_session: Path = OF_THE_SESSION) -> None:
-    """Lower the priority of this process, and that of its session where it has one to itself."""
-    steps = YIELDING.get(role, 0)
-    if not steps:
+def step_back(role: str, process: Path = _PROCESS) -> None:
+    """Have this process yield as far as its role is to, with the threads that it starts later. ``process``: its folder in /proc."""
+    nice = YIELDING.get(role, 0)
+    if not nice:
         return
-    os.nice(steps)
-    if os.getsid(0) == os.getpid():  # begun in a terminal, the session is everybody's
-        with suppress(OSError):  # no such kernel, or asked too often: nice alone
-            of_the_session.write_text(str(steps))
+    threads = [int(task.name) for task in (process / "task").glob("[0-9]*")]
+    try:
+        for thread in threads or [0]:
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.setpriority(os.PRIO_PROCESS, thread, max(nice, os.getpriority(os.PRIO_PROCESS, thread)))
+        group = process / "autogroup"
+        if group.exists() and _has_session_of_its_own(process):
+            group.write_text(str(max(nice, int(group.read_text(encoding="ascii").split()[-1]))), encoding="ascii")
+    except OSError as error:
+        logger(role=role).warning("does_not_step_back", error=described(error))
+
+
+def _has_session_of_its_own(process: Path) -> bool:
+    """Whether this process or its tether leads the session, and no terminal belongs to it."""
+    _, _, fields = (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")
+    _, parent, _, session, terminal = fields.split()[:5]
+    return terminal == _NO_TERMINAL and session in (str(os.getpid()), parent)

@@ -254,6 +254,17 @@ def test_a_worker_is_ready_once_nothing_hinders_it_and_says_why_not_before(world
     assert ready_pid(world.watchdog.run_file) == world.said["pid"]
 
 
+def test_what_waits_for_a_worker_to_be_ready_is_done_once_however_often_it_becomes_so(world):
+    done: list[str] = []
+    world.watchdog.when_first_ready = lambda: done.append("stepped back")
+    world.worker.hindered_by = "its tables are being recovered"
+    world.look()
+    assert done == []
+    for world.worker.hindered_by in ("", "it lost its partitions", ""):
+        world.look()
+    assert done == ["stepped back"]
+
+
 def test_a_worker_without_any_partition_left_for_it_is_ready(world):
     world.worker.lag = {}
     world.look()

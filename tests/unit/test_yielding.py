@@ -1,48 +1,84 @@
-"""Who nobody waits for steps back, and nobody else."""
+"""Stepping back: in processes of their own, because a priority that was given up does not come back."""
 
+from __future__ import annotations
+
+import json
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
-from streams.yielding import YIELDING
+from infra import tether
 
-SCRIPT = """
-import os, sys
-from pathlib import Path
-from streams.yielding import step_back
-step_back(sys.argv[1], of_the_session=Path(sys.argv[2]))
-print(os.nice(0))
-"""
+OURS = os.getpriority(os.PRIO_PROCESS, 0)
+ROOT = Path(__file__).resolve().parents[2]
+CHILD = textwrap.dedent("""
+    import json, os, sys, threading
+    from pathlib import Path
+    from streams.yielding import step_back
 
-
-def stepped_back(role: str, session: Path, *, own_session: bool) -> int:
-    command = [sys.executable, "-c", SCRIPT, role, str(session)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, start_new_session=own_session)
-    return int(done.stdout) - os.nice(0)
-
-
-@pytest.mark.parametrize("role", sorted(YIELDING))
-def test_a_role_that_nobody_waits_for_steps_back_with_its_session(role: str, tmp_path: Path) -> None:
-    session = tmp_path / "autogroup"
-    assert stepped_back(role, session, own_session=True) == min(YIELDING[role], 19 - os.nice(0))
-    assert session.read_text() == str(YIELDING[role])
-
-
-def test_a_session_shared_with_others_keeps_its_priority(tmp_path: Path) -> None:
-    session = tmp_path / "autogroup"
-    assert stepped_back("analytics", session, own_session=False) == min(YIELDING["analytics"], 19 - os.nice(0))
-    assert not session.exists()
+    role, process = sys.argv[1], Path(sys.argv[2])
+    ended = threading.Event()
+    other = threading.Thread(target=ended.wait)
+    other.start()
+    step_back(role, process)
+    group = process / "autogroup"
+    said = {
+        "main": os.getpriority(os.PRIO_PROCESS, 0),
+        "other": os.getpriority(os.PRIO_PROCESS, other.native_id),
+        "group": group.read_text().split()[-1] if group.exists() else None,
+    }
+    ended.set()
+    print(json.dumps(said))
+""")
 
 
+def stepped_back(
+    role: str, process: str = "/proc/self", command: tuple[str, ...] = (sys.executable,)
+) -> dict[str, int | str | None]:
+    run = [*command, "-c", CHILD, role, process]
+    started = subprocess.Popen(
+        run,
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert started.stdin is not None
+    assert started.stdout is not None
+    with started, started.stdout as said:  # the tether holds on until its standard input closes
+        found: dict[str, int | str | None] = json.loads(next(line for line in said if line.startswith("{")))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads have no priorities of their own here")
+def test_every_thread_and_the_session_step_back():
+    found = stepped_back("analytics")
+    assert (found["main"], found["other"]) == (max(5, OURS), max(5, OURS))
+    assert found["group"] in ("5", None)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads have no priorities of their own here")
 @pytest.mark.parametrize("role", ["router", "generator", "models"])
-def test_who_is_waited_for_does_not_step_back(role: str, tmp_path: Path) -> None:
-    session = tmp_path / "autogroup"
-    assert stepped_back(role, session, own_session=True) == 0
-    assert not session.exists()
+def test_roles_that_somebody_waits_for_do_not(role):
+    assert stepped_back(role)["main"] == OURS
 
 
-def test_where_a_system_has_no_such_priority_nothing_fails(tmp_path: Path) -> None:
-    stepped_back("analytics", tmp_path / "missing" / "autogroup", own_session=True)
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="sessions have no priorities here")
+def test_under_its_tether_a_worker_steps_back_with_the_session_that_the_tether_leads():
+    found = stepped_back("analytics", command=(sys.executable, "-I", tether.__file__, sys.executable))
+    assert found["group"] == "5"
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads have no priorities of their own here")
+def test_the_session_of_a_terminal_is_left_alone(tmp_path):
+    leader, terminal = 1, 34816
+    (tmp_path / "stat").write_text(f"7 (a name) S {leader} 7 {leader} {terminal} 0\n", encoding="ascii")
+    (tmp_path / "autogroup").write_text("/autogroup-1 nice 0\n", encoding="ascii")
+    found = stepped_back("analytics", str(tmp_path))
+    assert (found["main"], found["group"]) == (max(5, OURS), "0")
