@@ -70,7 +70,7 @@ SEEN_BESIDE = 64
 DEFERRED_AT_ONCE = 64
 """Deferred plans that wait in memory; the others wait in the topic."""
 BEGUN_AT_ONCE = 8
-"""Requests that begin each time the event loop comes round: many at once do not stop what is under way."""
+"""Requests, and tries beyond a request's first, that begin each time the event loop comes round in time."""
 NEVER_PUBLISHED = (PenstockError, msgspec.MsgspecError, MessageSizeTooLargeError, TypeError, ValueError)
 """What a kept end that no broker will ever have raises; any other error passes, and the same end is tried again."""
 GIVEN_UP = "The request could not be answered."
@@ -106,7 +106,6 @@ class Generator:
         self._ownership = ownership
         self._means = means
         self._spending = Spending(remembered.spent_usd)
-        self._beginning = Turnstile(BEGUN_AT_ONCE)
         self._running: dict[Identity, asyncio.Future[Outcome]] = {}
         self._paid_in_vain_usd: dict[Identity, float] = {}
         self._unsure: set[Identity] = set()
@@ -141,7 +140,7 @@ class Generator:
                 self._lanes.leave(lane)
 
     async def _in_turn(self, routed: RequestRouted, identity: Identity) -> None:
-        await self._beginning.enter()
+        await self._means.turn()
         if not await self._ownership.may_begin():  # it waited too long: another worker has it
             return
         if self._has_begun(identity):  # another delivery of it came first
@@ -307,6 +306,7 @@ def build_generator(
             search=lambda request, question, step: library.search(request, question, step, held.overrides),
             clock=stage.clock,
             pause=watched_pause(asyncio.sleep, stage.calls),
+            turn=Turnstile(BEGUN_AT_ONCE).enter,
             chance=random.Random().random,
             count=stage.count,
         ),

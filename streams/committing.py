@@ -23,6 +23,7 @@ from faust.types import TP
 from streams import taking_in
 
 _LOOK_EVERY_S = 0.01
+_PUBLISHED_WITHIN_S = 2.0
 _COMMIT_WITHIN_S = 1.0
 _NOTHING_TO_FETCH_S = 0.05
 _FETCH_AGAIN_S = 0.1
@@ -42,10 +43,19 @@ class Consumer(taking_in.Consumer):
     """Faust's consumer, committing by ``committable``, finishing before partitions go, and never asleep when they come."""
 
     async def finish(self, within_s: float) -> None:
-        """Wait for what was begun, at most so long, and commit what is done."""
+        """Wait for what was begun, at most so long."""
         deadline_s = monotonic() + within_s
         while self.app.begun() and monotonic() < deadline_s:  # noqa: ASYNC110 - Faust's event for it is one waiter's only
             await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def conclude(self) -> None:
+        """Wait until the broker has what was published and kept, and commit what is done.
+
+        Whoever gets the partitions reads the changelog as far as it reaches then: what came later would be unknown to it, and
+        done again. A broker that is away gives no partition to anybody else meanwhile.
+        """
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.app.producer.flush(), _PUBLISHED_WITHIN_S)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._commit_now(), _COMMIT_WITHIN_S)
 

@@ -3,7 +3,8 @@
 In: Faust's callbacks. Out: an app (``App``) whose partitions pause as shortly as may be. Keeps when the group's coordinator was
 last heard. Fails as Faust does.
 
-1. Partitions go: nothing more is taken in, what is under way may finish for ``REBALANCE_GRACE_S``, what is done is committed.
+1. Partitions go: nothing more is taken in, what is under way may finish for ``REBALANCE_GRACE_S``, or where the role keeps tables
+   for ``TABLES_GRACE_S``, what is done is committed. What is cut off comes again elsewhere: of a generator, a call paid again.
 2. The worker stops: the same for ``STOP_GRACE_S``; then it leaves the group, before Faust takes its services down, so that the
    other workers need not wait for that. A static member (``PENSTOCK_INSTANCE``) leaves too, which aiokafka would not do.
 3. The worker starts: it joins the group when it is prepared for its first event, so that no partition waits for that.
@@ -33,6 +34,8 @@ from streams.buffering import BufferingApp
 from streams.committing import Consumer as CommittingConsumer
 
 REBALANCE_GRACE_S = 0.2
+TABLES_GRACE_S = 1.5
+"""Half of what a join or a leave may pause the partitions of a role with tables; with nothing under way it ends at once."""
 STOP_GRACE_S = 5.0
 FETCH_WAIT_MS = 100
 """How long the broker holds a fetch that finds nothing; other requests on the connection wait behind it."""
@@ -188,7 +191,7 @@ class App(BufferingApp):
         if self.should_stop:
             self.finishing = False
             return
-        await self._finish(REBALANCE_GRACE_S, may_write=self._was_settled)
+        await self._finish(TABLES_GRACE_S if self.tables.data else REBALANCE_GRACE_S, may_write=self._was_settled)
 
     async def _finish(self, within_s: float, *, may_write: bool) -> None:
         consumer: Any = self.consumer
@@ -201,6 +204,7 @@ class App(BufferingApp):
             await consumer.finish(within_s)
         finally:
             self.finishing = False
+        await consumer.conclude()
 
     async def _stop_consumer(self) -> None:
         consumer: Any = self._consumer

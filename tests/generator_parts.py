@@ -1,7 +1,7 @@
 """What tests of the generator share: builders of plans, and hand-written fakes of its surroundings."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +15,8 @@ from agents.answering.library import Found
 from agents.answering.prompt import Message
 from agents.answering.provider import Answer, CallFailed, OnPiece
 from agents.answering.remembered import Remembered
-from agents.generator import Generator
+from agents.answering.turnstile import Turnstile
+from agents.generator import BEGUN_AT_ONCE, Generator
 from schemas import Candidate, Plan, Record, RequestReceived, RequestRouted, Step
 from streams.changelog import Written
 from streams.codec import Codec
@@ -241,11 +242,19 @@ class World:
         self.kept.log.append(f"published {topic}")
 
 
-def means(models: Models, count: Callable[[str], None] = lambda _: None) -> Means:
+def means(
+    models: Models, count: Callable[[str], None] = lambda _: None, turn: Callable[[], Awaitable[None]] | None = None
+) -> Means:
     async def search(_: RequestReceived, __: str, ___: Step) -> Found:
         passage = Passage(passage_id="d#1", document_id="d", title="D", heading="", text="It is here.")
         return Found((passage,), 1.5)
 
     return Means(
-        call=models, search=search, clock=models.time, pause=models.time.pause, chance=lambda: 1.0, count=count
+        call=models,
+        search=search,
+        clock=models.time,
+        pause=models.time.pause,
+        turn=turn or Turnstile(BEGUN_AT_ONCE).enter,
+        chance=lambda: 1.0,
+        count=count,
     )

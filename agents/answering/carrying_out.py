@@ -80,6 +80,8 @@ class Means:
     clock: Callable[[], int]
     """Microseconds since 1970-01-01 UTC."""
     pause: Callable[[float], Awaitable[None]]
+    turn: Callable[[], Awaitable[None]]
+    """Awaited before a request begins, and before each of its calls but the first: hundreds do not begin together."""
     chance: Callable[[], float]
     """A number in [0, 1), to spread retries."""
     count: Callable[[str], None]
@@ -181,6 +183,8 @@ class _Run:
         messages = build_messages(question, course.found.passages, turns, plan.max_answer_characters)
         course.begun_us = course.begun_us or self.means.clock()
         for number in range(tries):
+            if self._has_called():
+                await self.means.turn()
             left_s = (until_us - self.means.clock()) / 1e6
             if not self._has_time(left_s):
                 break
@@ -242,7 +246,10 @@ class _Run:
 
     def _has_time(self, left_s: float) -> bool:
         """Whether a call may begin: the first one always, until the deadline."""
-        return left_s > (LEAST_S if any(course.tries for course in self.courses) else 0.0)
+        return left_s > (LEAST_S if self._has_called() else 0.0)
+
+    def _has_called(self) -> bool:
+        return any(course.tries for course in self.courses)
 
     def _spread(self, number: int) -> float:
         """The pause after try ``number`` (from 0), in seconds: spread over its upper half, so that retries do not meet."""

@@ -177,8 +177,20 @@ def paid_twice(
                 late_ms = (call.begun_us - answered_us) / 1_000
                 wrong.append(f"{'/'.join(identity)} called {late_ms:.0f} ms after its answer was published")
             elif number > allowed and not _hung_up(paid[number - 1], call):
-                wrong.append(f"{'/'.join(identity)} called {number + 1} times with {allowed} faults in between")
+                wrong.append(
+                    f"{'/'.join(identity)} called {number + 1} times with {allowed} faults in between: {_told(paid, answered_us)}"
+                )
     return wrong
+
+
+def _told(calls: Sequence[Call], answered_us: int | None) -> str:
+    """When each call began and ended, and when the answer was published, in milliseconds from the first."""
+
+    def at(us: int | None) -> str:
+        return "never" if us is None else f"{(us - calls[0].begun_us) / 1_000:.0f}"
+
+    each = (f"{at(call.begun_us)} to {at(call.ended_us)}{' (whole)' if call.whole else ''}" for call in calls)
+    return f"{', '.join(each)}; answered at {at(answered_us)} ms"
 
 
 def _hung_up(before: Call, after: Call) -> bool:

@@ -31,6 +31,21 @@ def carried_out(
     return asyncio.run(run())
 
 
+def test_every_call_of_a_request_but_its_first_waits_for_its_turn() -> None:
+    turns: list[int] = []
+    models = Models(Time(), simple=[BUSY, REFUSED, REJECTED], premium=[answer()])
+
+    async def turn() -> None:
+        turns.append(len(models.calls))
+
+    async def run() -> Outcome:
+        with Spending(lambda _: 0.0).allowance(("acme", "c1")) as allowance:
+            return await carry_out(routed("simple", "premium"), means(models, turn=turn), allowance, None)
+
+    ready(asyncio.run(run()))
+    assert turns == [1, 2, 3]
+
+
 def ready(outcome: Outcome) -> ResponseReady:
     assert isinstance(outcome.response, ResponseReady), outcome.response
     return outcome.response

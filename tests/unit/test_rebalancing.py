@@ -16,6 +16,7 @@ from faust.types.tuples import ConsumerMessage
 
 from streams.app import build_app
 from streams.deployment import Deployment
+from streams.rebalancing import REBALANCE_GRACE_S, TABLES_GRACE_S
 
 PLACE = TP("routing", 0)
 
@@ -33,6 +34,10 @@ def app(tmp_path: Path) -> Iterator[Any]:
     made.consumer._thread.thread_loop.close()
     loop.close()
     asyncio.set_event_loop(None)
+
+
+async def nothing() -> None:
+    """Do nothing."""
 
 
 def taken(app: Any, offset: int) -> ConsumerMessage:
@@ -81,6 +86,42 @@ def test_who_finishes_waits_for_what_was_begun_and_not_for_what_is_held_back(app
         assert app.begun() == 0
     assert app.begun() == 1
     assert not waits.acked
+
+
+@pytest.mark.parametrize(("tables", "grace_s"), [({}, REBALANCE_GRACE_S), ({"ended": None}, TABLES_GRACE_S)])
+def test_what_is_under_way_gets_longer_to_finish_where_partitions_may_pause_longer(app, monkeypatch, tables, grace_s):
+    graces: list[float] = []
+
+    async def finish(within_s: float) -> None:
+        assert app.finishing is False, "the tables were not complete before"
+        graces.append(within_s)
+
+    monkeypatch.setattr(app.tables, "data", tables)
+    monkeypatch.setattr(app.consumer, "assignment", set)
+    monkeypatch.setattr(app.consumer, "pause_partitions", lambda _: None)
+    monkeypatch.setattr(app.consumer, "finish", finish)
+    monkeypatch.setattr(app.consumer, "conclude", nothing)
+    app.loop.run_until_complete(app.finish_before_rebalance())
+    assert graces == [grace_s]
+
+
+def test_partitions_go_when_the_broker_has_what_was_published_and_then_what_is_done_is_committed(app, monkeypatch):
+    told: list[str] = []
+
+    async def flush() -> None:
+        assert not app.finishing, "who flushes writes nothing more"
+        told.append("flushed")
+
+    async def commit() -> bool:
+        told.append("committed")
+        return True
+
+    monkeypatch.setattr(app.consumer, "assignment", set)
+    monkeypatch.setattr(app.consumer, "pause_partitions", lambda _: None)
+    monkeypatch.setattr(app.producer, "flush", flush)
+    monkeypatch.setattr(app.consumer, "commit", commit)
+    app.loop.run_until_complete(app.finish_before_rebalance())
+    assert told == ["flushed", "committed"]
 
 
 def test_the_partitions_are_ours_only_as_long_as_the_coordinator_was_heard_within_the_session(app, monkeypatch):

@@ -59,3 +59,19 @@ def test_it_asks_for_no_more_rounds_than_it_needs() -> None:
         assert not turnstile._comes_round
 
     asyncio.run(scenario())
+
+
+def test_where_the_loop_comes_round_late_fewer_begin_and_one_always() -> None:
+    async def began_at_first(took_s: float) -> int:
+        times = iter(number * took_s for number in range(1_000))
+        turnstile = Turnstile(8, clock_s=lambda: next(times))
+        for _ in range(8):
+            await turnstile.enter()
+        waiting = [asyncio.ensure_future(turnstile.enter()) for _ in range(100)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        begun = sum(each.done() for each in waiting)
+        await asyncio.gather(*waiting)
+        return begun
+
+    assert [asyncio.run(began_at_first(took_s)) for took_s in (0.001, 0.02, 0.04, 10.0)] == [8, 8, 4, 1]
