@@ -6,7 +6,8 @@ one request in any order. Out: ``RewardComputed`` to ``rewards``, for each feedb
 ``waiting``, all that the timer looks at. Feedback for nobody, late or out of range ends in the dead letters with its own code.
 
 Crashes: what waits is stored before the event that it came from is acknowledged, and removed after it was acted upon; a
-reward from feedback is stored before it is published. So nothing is lost, and a repeat is the same event. The operator's trap:
+reward from feedback is stored before it is published. So nothing is lost, and a repeat is the same event. What a repeat finds is
+stored once more: a worker that was killed between its database and the broker is the only one that knows it. The operator's trap:
 three topics are joined by partition, so ``partitions`` must be that of the topics, and every writer must place keys by murmur2.
 """
 
@@ -136,6 +137,7 @@ class Evaluator:
             known = self._requests.known(identity)
             if event.event_id in known.scores:
                 self._count_repeat()
+                await self._requests.remember(partition, identity, known)
                 return
             scored = with_scores(known, event.event_id, self._scores(event))
             if scored is not known:
@@ -152,6 +154,7 @@ class Evaluator:
                 await self._requests.remember(partition, identity, known)
             else:
                 self._count_repeat()
+                await self._requests.remember(partition, identity, known)
             for key in self._room.listed().held_for(identity):
                 await self._release(key)
 

@@ -108,8 +108,6 @@ class Generator:
         self._spending = Spending(remembered.spent_usd)
         self._running: dict[Identity, asyncio.Future[Outcome]] = {}
         self._paid_in_vain_usd: dict[Identity, float] = {}
-        self._unsure: set[Identity] = set()
-        """Requests whose end is kept here; whether the broker has it too, nobody has heard yet."""
 
     async def handle(self, event: Record) -> None:
         """Answer a request, or send its answer again, or have it wait in ``deferred``."""
@@ -212,13 +210,11 @@ class Generator:
         """
         if not await self._ownership.is_ours():
             self._forget_oldest_unclaimed()
-            self._unsure.discard(identity)
             return
         finished = None if instead else self._remembered.finished(identity)
         if finished is not None:
             await self._publish_again(identity, finished)
             return
-        self._unsure.add(identity)
         in_vain_usd = self._paid_in_vain_usd.get(identity, 0.0)
         ending = self._remembered.finish(identity, replace(outcome, cost_usd=outcome.cost_usd + in_vain_usd))
         self._paid_in_vain_usd.pop(identity, None)
@@ -230,7 +226,7 @@ class Generator:
             del self._running[identity]
 
     async def _publish_again(self, identity: Identity, finished: Finished) -> None:
-        await self._publish(identity, self._remembered.ending(identity, finished, again=identity in self._unsure))
+        await self._publish(identity, self._remembered.ending(identity, finished))
 
     async def _publish(self, identity: Identity, ending: Ending) -> None:
         kept = [each.confirmed for each in ending.written]
@@ -240,11 +236,7 @@ class Generator:
                 return
         # Together: they are kept, so where one fails all are published again.
         published = (self._outbox.publish(topic, event, encoded=raw) for topic, event, raw in ending.events)
-        try:
-            await asyncio.gather(*kept, *published)
-        finally:
-            if all(each.done() and not each.cancelled() and each.exception() is None for each in kept):
-                self._unsure.discard(identity)
+        await asyncio.gather(*kept, *published)
         self._running.pop(identity, None)
         if self._ownership.is_ours_now():
             self._remembered.settle(identity, ending.finished)

@@ -7,7 +7,7 @@ Keeps: the claim on the ``var`` folder (``streams/run_files.py``), a log file fo
 1. claim the folder, remove what dead processes left in ``var/run``;
 2. start the model server where the catalogue uses the embedded models, and wait for its run file; then all other roles, and wait;
    one that ends or is not ready in time stops everything and raises ``WorkerDidNotStart`` with the end of its log;
-3. watch: a worker that died is started again after 0.5 s, doubling to 8 s; one that lived for a while begins at 0.5 s again;
+3. watch: a worker that died is started again after 0.5 s, doubling to 4 s; one that lived for a while begins at 0.5 s again;
 4. stop: SIGTERM to all in the order of the stream, SIGKILL after 8 s; the model server last, because the generator may be
 calling it.
 
@@ -48,7 +48,7 @@ EMBEDDED = "embedded"
 
 READY_WITHIN_S = 90.0
 GRACE_S = 8.0
-LONGEST_BACKOFF_S = 8.0
+LONGEST_BACKOFF_S = 4.0
 STEADY_AFTER_S = 20.0
 LOG_LIMIT_BYTES = 20 * 1024 * 1024
 _TAIL_LINES = 25

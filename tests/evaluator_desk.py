@@ -53,10 +53,11 @@ class FlatEncoder:
 
 
 class Dictionary:
-    """A table; ``crash_after`` writes the process dies, the write itself being kept."""
+    """A table; ``crash_after`` writes the process dies, the write itself being kept here, and unknown to the broker."""
 
     def __init__(self, desk: Desk) -> None:
         self.entries: dict[bytes, bytes] = {}
+        self.on_broker: dict[bytes, bytes] = {}
         self._desk = desk
 
     def get(self, key: bytes) -> bytes | None:
@@ -67,12 +68,14 @@ class Dictionary:
         self.entries[key] = value
         await asyncio.sleep(0)  # others may go on, as with a real broker
         self._desk.step()
+        self.on_broker[key] = value
 
     async def remove(self, partition: int, key: bytes) -> None:
         assert partition == PARTITION
         del self.entries[key]
         await asyncio.sleep(0)
         self._desk.step()
+        self.on_broker.pop(key, None)
 
     def values(self) -> Iterator[bytes]:
         return iter(list(self.entries.values()))

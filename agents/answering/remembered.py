@@ -75,6 +75,8 @@ class Finished(msgspec.Struct, frozen=True, array_like=True):
 
     at_us: int
     events: list[tuple[str, bytes]]
+    settled: bool = False
+    """Whether the broker has the end and all its events. Only this worker knows: what a database holds may never have left it."""
 
 
 @dataclass(frozen=True)
@@ -138,10 +140,13 @@ class Remembered:
         written.append(self._kept.write(_key("finished", identity), msgspec.msgpack.encode(finished)))
         return Ending(finished, [(topic, encoded[raw], raw) for topic, raw in finished.events], written)
 
-    def ending(self, identity: Identity, finished: Finished, *, again: bool = False) -> Ending:
-        """Give an end that is kept here; ``again`` begins once more to keep it on the broker, which may not have it."""
+    def ending(self, identity: Identity, finished: Finished) -> Ending:
+        """Give an end that is kept here. One that is not settled begins to be kept on the broker once more, which may not have it.
+
+        For a worker may be killed between its database and the broker: it finds the end when it comes again, another does not.
+        """
         events = [(topic, self._codec.decode(raw), raw) for topic, raw in finished.events]
-        if not again:
+        if finished.settled:
             return Ending(finished, events, [])
         keys = (_key("spent", identity[:2]), _key("finished", identity))
         values = (self._kept.get(keys[0]), msgspec.msgpack.encode(finished))
@@ -149,9 +154,9 @@ class Remembered:
         return Ending(finished, events, [self._kept.write(key, value) for key, value in kept])
 
     def settle(self, identity: Identity, finished: Finished) -> None:
-        """Note that all events of an end were published: from now on only its terminal response is kept here."""
-        if len(finished.events) > 1:
-            shrunk = Finished(finished.at_us, finished.events[-1:])
+        """Note that the broker has an end and all its events: from now on only its terminal response is kept here."""
+        if not finished.settled:
+            shrunk = Finished(finished.at_us, finished.events[-1:], settled=True)
             self._kept.note(_key("finished", identity), msgspec.msgpack.encode(shrunk))
 
     def spent_usd(self, conversation: Conversation) -> float:

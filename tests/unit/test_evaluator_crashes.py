@@ -2,8 +2,10 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
+from agents.judging.waiting import Remembered
 from schemas import Record
 from streams.delivery import current_origin
 from tests.evaluator_desk import CODEC, START_US, Crash, Desk, S, feedback, generation, ready
@@ -43,6 +45,12 @@ async def story(desk, events, crash_after):
     return died
 
 
+def known_of(entries):
+    """What is remembered, but for whether it was published: an event published once more has the same id."""
+    decoded = {key: msgspec.msgpack.decode(raw, type=Remembered) for key, raw in entries.items()}
+    return {key: msgspec.structs.replace(each, unpublished=None) for key, each in decoded.items()}
+
+
 @pytest.mark.parametrize(
     "events",
     [RATED, (generation(), ready(), feedback("rating", 4)), (generation(), ready()), (ready(), generation())],
@@ -60,6 +68,7 @@ def test_a_crash_after_any_effect_changes_nothing_but_repeats(events):
         assert len({CODEC.encode(each) for each in desk.rewards}) == len(expected)
         assert desk.letters == []
         assert desk.waiting.entries == {}
+        assert known_of(desk.answered.on_broker) == known_of(desk.answered.entries), "another worker knows as much"
     assert crashes > len(expected)
 
 
