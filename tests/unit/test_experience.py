@@ -8,6 +8,7 @@ from agents.deciding.heads import Beliefs
 from agents.deciding.lens import Lens
 from analytics.fitting.change import Strangeness, Surprise
 from analytics.fitting.experience import Experience
+from analytics.fitting.posterior import Prior, Sums, solve
 from analytics.fitting.rows import Rows, Start
 from analytics.fitting.trading import Asked, Judged, find_trade, judged
 
@@ -72,6 +73,23 @@ def test_more_evidence_leaves_less_uncertainty():
     few.take(made_up(100)[0])
     many.take(made_up(2000)[0])
     assert many.heads().variance.mean() < few.heads().variance.mean()
+
+
+def test_the_posterior_is_the_solution_of_its_equations():
+    chance = np.random.default_rng(8)
+    strategies, size = 3, 50  # more than is inverted at once
+    prior = Prior.start(np.eye(strategies), (slice(0, 1), slice(1, 20), slice(20, 20), slice(20, size)))
+    sums = Sums.nothing(strategies, size)
+    for k in range(strategies):
+        sums.add(k, chance.normal(size=(30, size)), chance.random(30), np.ones(30))
+    precision = np.kron(np.linalg.inv(prior.between), np.diag(1.0 / prior.within))
+    for k in range(strategies):
+        own = slice(k * size, (k + 1) * size)
+        precision[own, own] += sums.square[k] / prior.noise
+    found = solve(sums, prior)
+    assert found.mean.ravel() == pytest.approx(np.linalg.solve(precision, sums.product.ravel() / prior.noise))
+    covariance = found.covariance.reshape(strategies * size, -1)
+    assert covariance @ precision == pytest.approx(np.eye(strategies * size), abs=1e-9)
 
 
 def test_before_the_first_row_the_start_is_believed():
