@@ -30,6 +30,7 @@ from analytics.offpolicy.direct import predictions
 from analytics.offpolicy.logged import Floats, Logged, Unusable, check_policy
 
 Z95 = 1.959964
+ONE_SIDED_Z95 = 1.644854
 FOLDS = 2
 RESIDUAL_SHRINKAGE = 20.0
 """A strategy's squared residual counts as much as all strategies' after so many requests."""
@@ -54,6 +55,16 @@ class Interval:
     def upper(self) -> float:
         """Upper end of the 95 % interval."""
         return self.mean + Z95 * self.error
+
+    @property
+    def at_least(self) -> float:
+        """The lower 95 % bound: the truth lies below it in one case of twenty, and below the 95 % interval in one of forty."""
+        return self.mean - ONE_SIDED_Z95 * self.error
+
+    @property
+    def at_most(self) -> float:
+        """The upper 95 % bound."""
+        return self.mean + ONE_SIDED_Z95 * self.error
 
 
 @dataclass(frozen=True)

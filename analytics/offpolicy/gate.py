@@ -11,6 +11,9 @@ large weights is not to be relied on.
 3. the lower 95 % bound of the doubly robust difference to the running policy's value is above 0,
 4. the lower 95 % bound of its quality meets the floor; where the running policy does not meet it either, the lower bound of the
    difference in quality is not below 0.
+
+Each bound is wrong in one case of twenty: a bound is one end, so it lies nearer than that end of an interval, which both ends share
+the error of. What is promoted wrongly is at most one in twenty of the policies that are just as good as what runs.
 """
 
 from dataclasses import dataclass, replace
@@ -93,27 +96,30 @@ def _large_enough(estimate: PolicyEstimate) -> Condition:
 
 def _better(estimate: PolicyEstimate) -> Condition:
     gap = estimate.outcomes[VALUE].difference
-    held = True if gap.lower > 0 else False if gap.upper <= 0 else None
+    held = True if gap.at_least > 0 else False if gap.at_most <= 0 else None
     return Condition(
-        "better", held, f"its value differs from the running policy's by {gap.lower:+.4f} to {gap.upper:+.4f}"
+        "better", held, f"its value differs from the running policy's by {gap.at_least:+.4f} to {gap.at_most:+.4f}"
     )
 
 
 def _floor_kept(estimate: PolicyEstimate, margin: Interval) -> Condition:
     quality = estimate.outcomes[QUALITY]
-    if margin.lower >= 0:
-        return Condition("floor", held=True, sentence=f"its quality is above the floor by {margin.lower:.4f} or more")
+    if margin.at_least >= 0:
+        return Condition(
+            "floor", held=True, sentence=f"its quality is above the floor by {margin.at_least:.4f} or more"
+        )
     running_margin = margin.mean - quality.difference.mean
     if running_margin < 0:
         gap = quality.difference
-        held = True if gap.lower >= 0 else False if gap.upper < 0 else None
+        held = True if gap.at_least >= 0 else False if gap.at_most < 0 else None
         return Condition(
             "floor",
             held,
-            f"the running policy is below the floor too; its quality differs from that by {gap.lower:+.4f} to {gap.upper:+.4f}",
+            "the running policy is below the floor too; "
+            f"its quality differs from that by {gap.at_least:+.4f} to {gap.at_most:+.4f}",
         )
-    held = False if margin.upper < 0 else None
-    return Condition("floor", held, f"its quality less the floor is {margin.lower:+.4f} to {margin.upper:+.4f}")
+    held = False if margin.at_most < 0 else None
+    return Condition("floor", held, f"its quality less the floor is {margin.at_least:+.4f} to {margin.at_most:+.4f}")
 
 
 def explored(log: Logged, exploration: float) -> Floats:

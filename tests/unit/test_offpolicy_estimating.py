@@ -1,5 +1,7 @@
 """Estimates of another policy from a log: closed forms, unbiasedness, intervals, and what the gate makes of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -235,6 +237,16 @@ def test_a_better_policy_is_promoted_a_worse_one_is_not_and_one_below_the_floor_
     assert answer(worse, 0.5) == "keep"
     assert answer(better, 0.95) == "promote", "where nothing meets the floor, better is better"
     assert answer(worse, 0.65) == "keep"
+
+
+@pytest.mark.parametrize(("errors_above", "answer"), [(1.7, "promote"), (1.6, "log_more"), (-1.7, "keep")])
+def test_the_gate_asks_for_a_bound_that_is_wrong_once_in_twenty(errors_above, answer):
+    n = 1_000
+    log = a_log(np.full((n, 2), 0.5), [0, 1] * (n // 2), [1.0, 0.0] * (n // 2))
+    estimate = Estimator(log, (QUALITY, VALUE)).estimate(np.full((n, 2), 0.5))
+    gap = Interval(errors_above * 0.01, 0.01)
+    outcomes = {**estimate.outcomes, VALUE: replace(estimate.outcomes[VALUE], difference=gap)}
+    assert judge(replace(estimate, outcomes=outcomes), Interval(0.0171, 0.01)).answer == answer
 
 
 def test_the_waiting_time_falls_with_exploration_and_is_what_the_weights_need():
