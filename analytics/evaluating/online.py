@@ -24,8 +24,10 @@ Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
 NEW_REWARDS: Final = 20
-SHARE_NEW: Final = 0.07
-"""A refit is due with so many new rewards, or this share of those known, whichever is more."""
+SHARE_NEW: Final = 0.03
+"""A refit is due with so many new rewards, or this share of those known, whichever is more. The running loop learns after 20, as
+often as its time allows.
+"""
 KEPT_BACK: Final = 0.2
 WINDOW: Final = 500
 SETTLED: Final = 1_000
