@@ -63,9 +63,9 @@ from streams.topics import ANSWERED, WAITING
 
 US_PER_S = 1_000_000
 LOOK_EVERY_S = 1.0
-CONCURRENCY = 32
+CONCURRENCY = 128
 """Events of a topic whose publications are awaited at the same time; those of one request go one after the other (``Turns``)."""
-AT_ONCE = 32
+AT_ONCE = 256
 """Due things that the timer acts upon at the same time."""
 
 

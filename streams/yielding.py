@@ -14,7 +14,7 @@ from pathlib import Path
 
 from streams.logs import described, logger
 
-YIELDING = {"evaluator": 5, "analytics": 5}
+YIELDING = {"evaluator": 10, "analytics": 10}
 """How far a role steps back (nice) where router, generator and broker are on the same machine: nobody waits for its answer."""
 _PROCESS = Path("/proc/self")
 _NO_TERMINAL = "0"

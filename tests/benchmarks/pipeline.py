@@ -56,7 +56,7 @@ def rows(folder: Path, *, quick: bool = False) -> list[Row]:
         bare = _hops("bare", running, folder, seconds=seconds / 2, count=0)
         faust = _hops("faust", running, folder, seconds=seconds, count=3_000 if quick else 12_000)
         deployment = deployment_in(folder, servers)
-        ours = _ours(deployment, running, folder, seconds=seconds, count=1_000 if quick else 5_000)
+        ours = _ours(deployment, running, folder, seconds=seconds, count=1_000 if quick else 10_000)
     p50, p99, rate = ours["p50"], ours["p99"], ours["rate"]
     return [
         beside("latency_p50", p50, "ms", faust["p50"], reach=1.3),
