@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from infra import tether
+from streams.yielding import YIELDING
 
 OURS = os.getpriority(os.PRIO_PROCESS, 0)
+STEPS = YIELDING["analytics"]
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = textwrap.dedent("""
     import json, os, sys, threading
@@ -59,8 +61,8 @@ def stepped_back(
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads have no priorities of their own here")
 def test_every_thread_and_the_session_step_back():
     found = stepped_back("analytics")
-    assert (found["main"], found["other"]) == (max(5, OURS), max(5, OURS))
-    assert found["group"] in ("5", None)
+    assert (found["main"], found["other"]) == (max(STEPS, OURS), max(STEPS, OURS))
+    assert found["group"] in (str(STEPS), None)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads have no priorities of their own here")
@@ -72,7 +74,7 @@ def test_roles_that_somebody_waits_for_do_not(role):
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="sessions have no priorities here")
 def test_under_its_tether_a_worker_steps_back_with_the_session_that_the_tether_leads():
     found = stepped_back("analytics", command=(sys.executable, "-I", tether.__file__, sys.executable))
-    assert found["group"] == "5"
+    assert found["group"] == str(STEPS)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads have no priorities of their own here")
@@ -81,4 +83,4 @@ def test_the_session_of_a_terminal_is_left_alone(tmp_path):
     (tmp_path / "stat").write_text(f"7 (a name) S {leader} 7 {leader} {terminal} 0\n", encoding="ascii")
     (tmp_path / "autogroup").write_text("/autogroup-1 nice 0\n", encoding="ascii")
     found = stepped_back("analytics", str(tmp_path))
-    assert (found["main"], found["group"]) == (max(5, OURS), "0")
+    assert (found["main"], found["group"]) == (max(STEPS, OURS), "0")
