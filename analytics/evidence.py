@@ -1,7 +1,8 @@
 """What is learned from: the newest rewarded requests of a scope with their feature vectors, in the order of the log.
 
 In: the tables ``outcome`` and ``outcome_plan``, inside the caller's transaction. Out: ``Seen``. Keeps for each scope the oldest
-slice that it has to look at. Fails as DuckDB does.
+slice that it has to look at, and what the plans of the newest requests said, which never changes: only plans of requests that were
+not there the last time are read. Fails as DuckDB does.
 
 The order is that of routing, and by request where two were routed in the same microsecond: it depends on the log alone. At most
 ``MOST_ROWS`` are learned from, counted from the newest; so that what was worked out for the older ones can be kept, the oldest
@@ -14,12 +15,15 @@ from typing import Any, Final
 
 import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from agents.deciding.features import EMBEDDED, FEATURE_SET, PLAIN
 from analytics.beliefs import AUTOMATIC_SHARE
 from analytics.fitting.leading import Kind
 from analytics.fitting.rows import Floats, Index, Rows
 from analytics.outcomes import EVIDENCE
+from analytics.private_file import registered
 
 MOST_ROWS: Final = 10_000
 LEAVING: Final = 1_000
@@ -28,18 +32,17 @@ MOST_FEATURE: Final = 1e6
 _WIDTH: Final = PLAIN + EMBEDDED
 _BY_SLICE = f"SELECT slice, count(*) FROM outcome WHERE scope = ? AND {EVIDENCE} GROUP BY slice ORDER BY slice DESC"  # noqa: S608 - ours
 _NEWEST = f"""
-WITH newest AS (
-    SELECT slice, request_key, routed_at_us, content_type, band, strategy, reward, rated, cost_usd, latency_ms
-    FROM outcome WHERE scope = $scope AND slice >= $slice AND routed_at_us IS NOT NULL AND {EVIDENCE}
-    ORDER BY routed_at_us DESC, request_key DESC LIMIT $most
-)
-SELECT o.routed_at_us, o.content_type, o.band, o.strategy, o.reward, coalesce(o.rated, false) AS rated, o.cost_usd, o.latency_ms,
-    p.features, p.encoder,
-    coalesce(list_filter(p.probabilities, lambda x: x.strategy = o.strategy)[1].probability, 0) AS propensity
-FROM newest o JOIN outcome_plan p ON p.slice = o.slice AND p.request_key = o.request_key
-WHERE p.slice >= $slice AND p.feature_set = $feature_set AND len(p.features) = $width
-ORDER BY o.routed_at_us, o.request_key
+SELECT slice, request_key::VARCHAR AS key, routed_at_us, content_type, band, strategy, reward, coalesce(rated, false) AS rated,
+    cost_usd, latency_ms
+FROM outcome WHERE scope = $scope AND slice >= $slice AND routed_at_us IS NOT NULL AND {EVIDENCE}
+ORDER BY routed_at_us DESC, request_key DESC LIMIT $most
 """  # noqa: S608 - names of ours
+_OF_PLANS = """
+SELECT n.key, p.features, p.encoder,
+    coalesce(list_filter(p.probabilities, lambda x: x.strategy = n.strategy)[1].probability, 0) AS propensity
+FROM unread n JOIN outcome_plan p ON p.slice = n.slice AND p.request_key = n.key::UUID
+WHERE p.slice >= $slice AND p.feature_set = $feature_set AND len(p.features) = $width
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,53 +58,122 @@ class Seen:
     encoder: str
 
 
+@dataclass(frozen=True, eq=False)
+class _Plans:
+    """What the plans of requests said, in the order of ``keys``.
+
+    ``keys`` and ``strategies`` (who answered) are Arrow arrays; ``has_vector`` (n,) says which have ``features`` (n, features),
+    ``propensity`` and ``encoder`` (n,).
+    """
+
+    keys: Any
+    strategies: Any
+    has_vector: Any
+    features: Floats
+    propensity: Floats
+    encoder: Any
+
+    @classmethod
+    def unread(cls, keys: Any, strategies: Any) -> "_Plans":
+        count = len(keys)
+        nothing = np.zeros(count, dtype=np.bool_)
+        return cls(keys, strategies, nothing, np.zeros((count, _WIDTH)), np.zeros(count), np.full(count, "", object))
+
+    def take(self, places: Index, others: "_Plans", of_others: Index) -> None:
+        """Note at ``places`` what others say at theirs."""
+        self.has_vector[places] = others.has_vector[of_others]
+        self.features[places] = others.features[of_others]
+        self.propensity[places] = others.propensity[of_others]
+        self.encoder[places] = others.encoder[of_others]
+
+
+def _places(keys: Any, among: Any) -> Index:
+    """Where each key is among others; -1 where it is not."""
+    found: Index = pc.fill_null(pc.index_in(keys, value_set=among), -1).to_numpy(zero_copy_only=False).astype(np.intp)
+    return found
+
+
 class EvidenceReader:
     """Reads what a scope has seen."""
 
     def __init__(self, strategies: tuple[str, ...]) -> None:
         self._place = {name: place for place, name in enumerate(strategies)}
         self._slices: dict[str, tuple[int, int]] = {}
+        self._plans: dict[str, _Plans] = {}
 
     def read(self, connection: duckdb.DuckDBPyConnection, scope: str, requests: int) -> Seen | None:
         """What a scope has seen in so many rewarded requests; None where no feature vector was logged."""
         most = MOST_ROWS if requests <= MOST_ROWS else MOST_ROWS - LEAVING + requests % LEAVING
-        asked = {
-            "scope": scope,
-            "slice": self._oldest_slice(connection, scope),
-            "most": most,
-            "feature_set": FEATURE_SET,
-            "width": _WIDTH,
-        }
-        table: Any = connection.sql(_NEWEST, params=asked).to_arrow_table()
-        if not table.num_rows:
-            return None
+        asked = {"scope": scope, "slice": self._oldest_slice(connection, scope), "most": most}
+        newest: pa.Table = connection.sql(_NEWEST, params=asked).to_arrow_table()
+        table = newest.take(pa.array(np.arange(newest.num_rows)[::-1]))
         columns: dict[str, Any] = {name: table[name].combine_chunks() for name in table.column_names}
-        encoders = np.array(columns["encoder"].to_pylist())
-        places = np.array([self._place.get(name, -1) for name in columns["strategy"].to_pylist()], dtype=np.intp)
-        features = columns["features"].flatten().to_numpy(zero_copy_only=False).reshape(-1, _WIDTH)
-        known = (encoders == encoders[-1]) & (places >= 0) & (np.abs(features) <= MOST_FEATURE).all(axis=1)
+        plans = self._plans_of(connection, scope, table)
+        there = np.flatnonzero(plans.has_vector)
+        if not len(there):
+            return None
+        encoder = str(plans.encoder[there[-1]])
+        strategies = columns["strategy"].dictionary_encode()
+        numbers = np.array([self._place.get(name, -1) for name in strategies.dictionary.to_pylist()], dtype=np.intp)
+        places = numbers[strategies.indices.to_numpy()]
+        known = plans.has_vector & (plans.encoder == encoder) & (places >= 0)
+        known &= (np.abs(plans.features) <= MOST_FEATURE).all(axis=1)
         for name in ("reward", "cost_usd", "latency_ms"):
             known &= np.isfinite(columns[name].to_numpy())
         if not known.any():
             return None
         rated = columns["rated"].to_numpy(zero_copy_only=False)
         rows = Rows(
-            features,
+            plans.features,
             places,
             np.clip(columns["reward"].to_numpy(), 0.0, 1.0),
             np.maximum(columns["cost_usd"].to_numpy(), 0.0),
             np.maximum(columns["latency_ms"].to_numpy(), 0.0),
             np.where(rated, 1.0, AUTOMATIC_SHARE),
         )
-        propensity = columns["propensity"].to_numpy()
-        kinds = zip(columns["content_type"].to_pylist(), columns["band"].to_pylist(), known.tolist(), strict=True)
+        kinds = zip(
+            *(columns[name].filter(pa.array(known)).to_pylist() for name in ("content_type", "band")), strict=True
+        )
         return Seen(
             rows.part(known),
-            np.where(propensity > 0.0, propensity, 1.0)[known],
+            np.where(plans.propensity > 0.0, plans.propensity, 1.0)[known],
             columns["routed_at_us"].to_numpy()[known],
-            tuple((content_type, band) for content_type, band, is_known in kinds if is_known),
-            str(encoders[-1]),
+            tuple(kinds),
+            encoder,
         )
+
+    def _plans_of(self, connection: duckdb.DuckDBPyConnection, scope: str, table: pa.Table) -> _Plans:
+        """What the plans of these requests said, from memory where it was read before."""
+        plans = _Plans.unread(table["key"].combine_chunks(), table["strategy"].combine_chunks())
+        before = self._plans.get(scope)
+        unread = np.arange(table.num_rows)
+        if before is not None and table.num_rows:
+            places = _places(plans.keys, before.keys)
+            same = pc.equal(before.strategies.take(pa.array(places, mask=places < 0)), plans.strategies)
+            is_known = pc.fill_null(same, fill_value=False).to_numpy(zero_copy_only=False)
+            plans.take(np.flatnonzero(is_known), before, places[is_known])
+            unread = np.flatnonzero(~is_known)
+        if len(unread):
+            self._read(connection, table.take(pa.array(unread)), plans)
+        self._plans[scope] = plans
+        return plans
+
+    def _read(self, connection: duckdb.DuckDBPyConnection, unread: pa.Table, plans: _Plans) -> None:
+        asked = {"slice": pc.min(unread["slice"]).as_py(), "feature_set": FEATURE_SET, "width": _WIDTH}
+        with registered(connection, {"unread": unread.select(["slice", "key", "strategy"])}):
+            found: Any = connection.sql(_OF_PLANS, params=asked).to_arrow_table()
+        if not found.num_rows:
+            return
+        keys, vectors = found["key"].combine_chunks(), found["features"].combine_chunks()
+        read = _Plans(
+            keys,
+            None,
+            np.ones(found.num_rows, dtype=np.bool_),
+            vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, _WIDTH),
+            found["propensity"].to_numpy(),
+            np.array(found["encoder"].to_pylist(), dtype=object),
+        )
+        plans.take(_places(keys, plans.keys), read, np.arange(found.num_rows))
 
     def _oldest_slice(self, connection: duckdb.DuckDBPyConnection, scope: str) -> int:
         """A slice that ``MOST_ROWS`` requests of the scope lie behind, twice: requests of an older one were routed earlier."""

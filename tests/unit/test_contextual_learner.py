@@ -162,6 +162,51 @@ def test_only_the_newest_are_learned_from_and_the_oldest_leave_many_at_a_time(lo
     assert again.rows.same_as(seen.rows) == 55
 
 
+def same_to_the_bit(one: evidence.Seen | None, other: evidence.Seen | None) -> bool:
+    assert one is not None
+    assert other is not None
+    arrays = zip(one.rows._arrays(), other.rows._arrays(), strict=True)
+    return (
+        all(np.array_equal(mine, theirs) for mine, theirs in arrays)
+        and np.array_equal(one.propensity, other.propensity)
+        and np.array_equal(one.routed_at_us, other.routed_at_us)
+        and (one.kinds, one.encoder) == (other.kinds, other.encoder)
+    )
+
+
+def test_who_follows_along_reads_the_same_as_who_begins_now(log, monkeypatch):
+    monkeypatch.setattr(evidence, "MOST_ROWS", 60)
+    monkeypatch.setattr(evidence, "LEAVING", 20)
+    following = evidence.EvidenceReader(DEFAULT.ids)
+    changes: dict[int, str] = {
+        40: "UPDATE outcome SET reward = 0.25 WHERE request_id = 'r' AND conversation_id = 'c7'",
+        50: "UPDATE outcome SET strategy = 'simple-semantic' WHERE conversation_id = 'c30'",
+        90: "UPDATE outcome SET rated = false WHERE conversation_id = 'c81'",
+    }
+    order = [number for number in range(120) if number % 10 != 3] + list(range(113, 0, -10))
+    for place, number in enumerate(order):
+        log.outcome(number, of_plan={"feature_set": "1"} if number % 7 == 0 else None)
+        log.connection.execute(changes.get(place, "SELECT 1"))
+        if place % 6 == 5:
+            beginning = evidence.EvidenceReader(DEFAULT.ids)
+            read = [reader.read(log.connection, "help", place + 1) for reader in (following, beginning)]
+            assert same_to_the_bit(*read), place
+
+
+def test_what_a_plan_said_is_read_once(log):
+    reader = evidence.EvidenceReader(DEFAULT.ids)
+    for number in range(40):
+        log.outcome(number)
+    before = reader.read(log.connection, "help", 40)
+    log.connection.execute("DELETE FROM outcome_plan")
+    log.outcome(40)
+    after = reader.read(log.connection, "help", 41)
+    assert before is not None
+    assert after is not None
+    assert after.rows.same_as(before.rows) == 40
+    assert len(after.rows) == 41
+
+
 @pytest.mark.parametrize(
     "of_plan",
     [
