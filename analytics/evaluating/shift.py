@@ -38,7 +38,6 @@ _SD: Final = 0.45
 class Learned:
     """What was learned elsewhere. ``quality``: the mean of each strategy there."""
 
-    start: Start
     quality: tuple[float, ...]
     heads: Heads
     trade: Trade
@@ -59,7 +58,7 @@ def learn_all(train: Task, *, floor: float, exploration: float) -> Learned:
     apart = Experience(start, MOST_WEIGHTS, texts_a_row=1.0 / len(train.strategies))
     apart.take(rows.part(prompt % HELD_FOR_RADIUS != 0))
     unseen = train.features[::HELD_FOR_RADIUS]
-    return Learned(start, means, heads, trade, Strangeness.of(apart.heads().lens.strangeness(unseen)))
+    return Learned(means, heads, trade, Strangeness.of(apart.heads().lens.strangeness(unseen)))
 
 
 def shift(
