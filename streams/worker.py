@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from streams import tracing
+from streams import lean, tracing  # noqa: F401 - before whatever would bring in what lean keeps out
 from streams.deployment import Deployment
 from streams.errors import PenstockError
 from streams.exposition import exposition
