@@ -10,12 +10,9 @@ _DRAW_BITS = 53
 
 
 def _digest(parts: tuple[str, ...], size: int) -> bytes:
-    state = blake2b(digest_size=size)
-    for part in parts:
-        raw = part.encode("utf-8", "surrogatepass")
-        state.update(len(raw).to_bytes(8, "big"))
-        state.update(raw)
-    return state.digest()
+    raws = [part.encode("utf-8", "surrogatepass") for part in parts]
+    told = b"".join([piece for raw in raws for piece in (len(raw).to_bytes(8, "big"), raw)])
+    return blake2b(told, digest_size=size).digest()
 
 
 def event_id(event: str, *cause: str) -> str:

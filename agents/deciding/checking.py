@@ -3,6 +3,8 @@
 Comes in: a request and its workflow. Goes out: nothing. Keeps nothing. Fails with ``Rejected``, which becomes ResponseFailed. Pure.
 """
 
+from functools import lru_cache
+
 import msgspec
 
 from agents.deciding import policy
@@ -17,6 +19,7 @@ MAX_REQUEST_BYTES = 5 * 256 * 1024
 MAX_DEADLINE_MS = 3_600_000
 """An hour, as in the settings: for so long a request may hold a place in a generator."""
 MAX_ID_CHARACTERS = 256
+_ROLES = frozenset(("user", "assistant"))
 MAX_NAME_CHARACTERS = 100
 """Of a name that nobody knows: what is quoted of it and compared with the known ones."""
 
@@ -35,26 +38,36 @@ def check_fields(request: RequestReceived, workflow: Workflow) -> None:
         )
     elif request.deadline_ms is not None and not 0 < request.deadline_ms <= MAX_DEADLINE_MS:
         wrong = f"deadline_ms is {request.deadline_ms}; it must be from 1 to {MAX_DEADLINE_MS}"
-    elif any(turn.role not in ("user", "assistant") for turn in request.history):
+    elif not _ROLES.issuperset([turn.role for turn in request.history]):
         wrong = "history has a role that is neither user nor assistant"
     elif sum(len(document.text.encode()) for document in request.documents) > MAX_DOCUMENTS_BYTES:
         wrong = f"the documents have more than {MAX_DOCUMENTS_BYTES:,} bytes together"
     elif (size := len(msgspec.msgpack.encode(request))) > MAX_REQUEST_BYTES:
         wrong = f"it has {size:,} bytes in all; at most {MAX_REQUEST_BYTES:,} can be planned"
     else:
-        needed = [name for name in prompt_variables(workflow.node.prompt) if name != "message"]
-        missing = [name for name in needed if name not in request.variables]
+        missing = [name for name in _needed(workflow.node.prompt) if name not in request.variables]
         if missing:
             wrong = f"the workflow's prompt needs the variables {', '.join(missing)}"
     if wrong:
         raise Rejected(f"The request cannot be read: {wrong}.", code=Code.INVALID_REQUEST)
 
 
+@lru_cache(maxsize=256)
+def _needed(prompt: str) -> tuple[str, ...]:
+    """The variables that a prompt needs beside the message; of prompts there are as many as workflows."""
+    return tuple(name for name in prompt_variables(prompt) if name != "message")
+
+
 def _first_too_long(request: RequestReceived) -> str | None:
-    ids = (("tenant", request.tenant), ("conversation_id", request.conversation_id), ("request_id", request.request_id))
-    documents = (
-        (part, text)
-        for d in request.documents
-        for part, text in (("a document_id", d.document_id), ("a title", d.title))
-    )
-    return next((part for part, text in (*ids, *documents) if len(text) > MAX_ID_CHARACTERS), None)
+    for part, text in (
+        ("tenant", request.tenant),
+        ("conversation_id", request.conversation_id),
+        ("request_id", request.request_id),
+    ):
+        if len(text) > MAX_ID_CHARACTERS:
+            return part
+    for document in request.documents:
+        for part, text in (("a document_id", document.document_id), ("a title", document.title)):
+            if len(text) > MAX_ID_CHARACTERS:
+                return part
+    return None

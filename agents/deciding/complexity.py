@@ -24,6 +24,10 @@ from typing import Final
 
 import msgspec
 
+from agents.deciding.phrases import Phrases, beginnings
+
+Begun = frozenset[str] | None
+
 LOWEST: Final = 1
 HIGHEST: Final = 10
 CHARACTERS_READ: Final = 20_000
@@ -49,40 +53,63 @@ _SMALL_TALK = _words(
 _MOST_SMALL_TALK_WORDS: Final = 6
 
 _QUESTION_MARKS = re.compile(r"[?\uff1f]+(?=[\s\"')]|\Z)")
-_ASKS_UNMARKED = re.compile(r"\b(?:what|which|who|whom|whose|when|where|why|how|what's|who's|where's)\b", re.IGNORECASE)
+_ASKS = _words(
+    "what which who when where why how explain compare show tell list describe give write recommend say suggest"
+)
 _JOINED = re.compile(
     r"(?:\b(?:and|then|also|plus)|;)\s{1,4}(?:(?:also|then)\s{1,4})?"
-    r"(?:what|which|who|when|where|why|how|explain|compare|show|tell|list|describe|give|write|recommend|say|suggest)\b"
+    rf"(?:{'|'.join(sorted(_ASKS))})\b"
     r"|(?:^|\n)[ \t]{0,8}(?:\d{1,3}[.)]|[-*•])\s"
     r"|\b(?:firstly|secondly|thirdly|additionally|furthermore|as well as|in addition)\b",
     re.IGNORECASE,
 )
-_COMPARISON = re.compile(
-    r"\b(?:compar\w+|versus|vs|trade-?offs?|pros and cons|advantages?|disadvantages?|rather than"
-    r"|differences?|different from|differs?|better|worse|prefer\w*|instead of|which (?:one )?should)\b",
-    re.IGNORECASE,
-)
-_CONDITION = re.compile(
-    r"\b(?:if|unless|provided that|assuming|suppose|except|without|must|at most|at least|no more than|less than"
-    r"|more than|within|under \d|below|budget|limited to|only when|as long as|given that|even when|while keeping|in case)\b",
-    re.IGNORECASE,
-)
-_REASON = re.compile(
-    r"\b(?:why|explain\w*|reasons?|justify|prove|proof|deriv\w+|analy[sz]e\w*|evaluat\w+|design|optimi[sz]e\w*|diagnos\w+"
-    r"|step by step|implications?|consequences?|strategy for|recommend\w*|root cause|architecture|critique)\b",
-    re.IGNORECASE,
-)
+_LINKS = _words("and then also plus")
+_LINKED = frozenset(word[:4] for word in _ASKS)
+_IN_ORDER = _words("firs seco thir addi furt well")
+"""The first four letters of words without which nothing of an ASCII text is joined, but for a list's items."""
+_ITEM_BEGINS = frozenset(" \t*-0123456789")
+_COMPARISON = Phrases(
+    r"compar\w+", "versus", "vs", "tradeoffs?", "trade-offs?", "pros and cons", "advantages?", "disadvantages?", "rather than",
+    "differences?", "different from", "differs?", "better", "worse", r"prefer\w*", "instead of", "which should",
+    "which one should",
+)  # fmt: skip
+_CONDITION = Phrases(
+    "if", "unless", "provided that", "assuming", "suppose", "except", "without", "must", "at most", "at least",
+    "no more than", "less than", "more than", "within", r"under \d", "below", "budget", "limited to", "only when",
+    "as long as", "given that", "even when", "while keeping", "in case",
+)  # fmt: skip
+_REASON = Phrases(
+    "why", r"explain\w*", "reasons?", "justify", "prove", "proof", r"deriv\w+", r"analyse\w*", r"analyze\w*", r"evaluat\w+",
+    "design", r"optimise\w*", r"optimize\w*", r"diagnos\w+", "step by step", "implications?", "consequences?", "strategy for",
+    r"recommend\w*", "root cause", "architecture", "critique",
+)  # fmt: skip
 _CODE = re.compile(
     r"```|\bdef \w+\(|\bclass \w+[:({]|=>|->|\w\(\)|\{|;\s*\n|Traceback|\wException\b|\wError\b|\bat \w+\.\w+\("
     r"|\b(?:SELECT|INSERT|UPDATE)\b.{1,200}?\b(?:FROM|INTO|SET)\b"
     r"|(?:^|\n)import [\w.]{1,60}\n|(?:^|\n)from [\w.]{1,60} import |[!=]=",
     re.DOTALL,
 )
-_ANNOUNCED = re.compile(
-    r"\b(?:background|context|for context|in other words|i mean|to be clear|as i said|currently (?:we|i)|we currently"
-    r"|i already|we already|i have tried|i tried|earlier|so far)\b",
-    re.IGNORECASE,
+_CODE_HAS: Final = (
+    "`",
+    "(",
+    "{",
+    ">",
+    ";",
+    "=",
+    ":",
+    "import ",
+    "Traceback",
+    "Exception",
+    "Error",
+    "SELECT",
+    "INSERT",
+    "UPDATE",
 )
+"""A text that has none of these has no code."""
+_ANNOUNCED = Phrases(
+    "background", "context", "for context", "in other words", "i mean", "to be clear", "as i said", "currently (?:we|i)",
+    "we currently", "i already", "we already", "i have tried", "i tried", "earlier", "so far",
+)  # fmt: skip
 _SENTENCE_ENDS = re.compile(r"[.!?\uff1f][\s\"')]")
 
 
@@ -97,16 +124,17 @@ def complexity_of(text: str, history_turns: int = 0) -> Complexity:
     """Give the complexity of a request's text, asked after `history_turns` earlier messages of the conversation."""
     read = text[:CHARACTERS_READ]
     words = _WORD.findall(read)
+    begun = beginnings(read)
     if _is_small_talk(words, read):
         return Complexity(LOWEST, ("a short message",))
     told = [
-        _parts(read),
-        (2, "asks to compare") if _COMPARISON.search(read) else (0, ""),
-        (2, "contains code") if _CODE.search(read) else (0, ""),
-        _counted(_CONDITION, read, "sets a condition", "sets several conditions"),
-        _counted(_REASON, read, "asks for reasons", "asks for thorough reasoning"),
+        _parts(read, begun),
+        (2, "asks to compare") if _COMPARISON.are_in(read, begun) else (0, ""),
+        (2, "contains code") if _has_code(read) else (0, ""),
+        _counted(_CONDITION.count_in(read, begun), "sets a condition", "sets several conditions"),
+        _counted(_REASON.count_in(read, begun), "asks for reasons", "asks for thorough reasoning"),
         _length(len(words)),
-        _background(read),
+        _background(read, begun),
         _history(history_turns),
     ]
     points = sum(point for point, _ in told) + (len(words) > 1)
@@ -119,25 +147,33 @@ def _is_small_talk(words: list[str], text: str) -> bool:
     return (
         len(words) <= _MOST_SMALL_TALK_WORDS
         and all(word.lower() in _SMALL_TALK for word in words)
-        and _CODE.search(text) is None
+        and not _has_code(text)
     )
 
 
-def _parts(text: str) -> tuple[int, str]:
-    # A question without its mark is one question; with marks, the marks count.
-    questions = len(_QUESTION_MARKS.findall(text))
-    joined = len(_JOINED.findall(text))
-    asked = max(questions, 1 if _ASKS_UNMARKED.search(text) else 0)
-    parts = max(asked, 1) + joined
-    points = 0 if parts == 1 else min(_MOST_PARTS_POINTS, parts)
-    if points == 0:
+def _has_code(text: str) -> bool:
+    return any(map(text.__contains__, _CODE_HAS)) and _CODE.search(text) is not None
+
+
+def _parts(text: str, begun: Begun) -> tuple[int, str]:
+    # A text without a question mark asks one thing, whether or not it is a question.
+    marked = "?" in text or "\uff1f" in text
+    questions = len(_QUESTION_MARKS.findall(text)) if marked else 0
+    joined = len(_JOINED.findall(text)) if _may_join(text, begun) else 0
+    parts = max(questions, 1) + joined
+    if parts == 1:
         return 0, ""
     noun = "questions" if joined == 0 else "parts"
-    return points, f"{_NUMBERS[parts] if parts < len(_NUMBERS) else 'many'} {noun}"
+    return min(_MOST_PARTS_POINTS, parts), f"{_NUMBERS[parts] if parts < len(_NUMBERS) else 'many'} {noun}"
 
 
-def _counted(pattern: re.Pattern[str], text: str, once: str, often: str) -> tuple[int, str]:
-    found = len(pattern.findall(text))
+def _may_join(text: str, begun: Begun) -> bool:
+    if begun is None or "\n" in text or text[:1] in _ITEM_BEGINS or not _IN_ORDER.isdisjoint(begun):
+        return True
+    return not _LINKED.isdisjoint(begun) and (";" in text or not _LINKS.isdisjoint(begun))
+
+
+def _counted(found: int, once: str, often: str) -> tuple[int, str]:
     if found == 0:
         return 0, ""
     return (2, often) if found >= _AGAIN else (1, once)
@@ -148,9 +184,9 @@ def _length(words: int) -> tuple[int, str]:
     return points, ("", "a longer text", "a long text", "a very long text", "a text as long as a document")[points]
 
 
-def _background(text: str) -> tuple[int, str]:
+def _background(text: str, begun: Begun) -> tuple[int, str]:
     ends = len(_SENTENCE_ENDS.findall(text + " "))
-    gives = ends >= _BACKGROUND_SENTENCES or _ANNOUNCED.search(text) is not None
+    gives = ends >= _BACKGROUND_SENTENCES or _ANNOUNCED.are_in(text, begun)
     return int(gives), "gives background" if gives else ""
 
 

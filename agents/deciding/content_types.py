@@ -116,6 +116,7 @@ class ContentTypes:
     _coefficients: Singles  # (examples, types)
     _places: npt.NDArray[np.intp]  # (types, largest type): the examples of each type, padded with `examples`
     _nearest: Singles  # (types,): how many examples the mean is taken over
+    _few: bool  # whether a type has fewer than `NEAREST`
     _scorer: Scorer | None
     _resembled: Singles  # (types, types of the weights): 0 where the type is of that one, minus infinity elsewhere
 
@@ -155,6 +156,7 @@ class ContentTypes:
             _coefficients=coefficients.astype(np.float32),
             _places=places,
             _nearest=nearest,
+            _few=bool(sizes.min() < NEAREST),
             _scorer=scorer,
             _resembled=_resembled(names, owner, scorer, seen, [form.words for form in read]),
         )
@@ -168,17 +170,19 @@ class ContentTypes:
         seen = np.concatenate((vector, form.features), dtype=np.float32)
         likeness = self._likeness @ seen
         likeness -= self._own_penalty + np.float32(FORM_PENALTY * np.add.reduce(form.features))
-        padded = np.concatenate((likeness, _NOTHING))[self._places]
+        padded = np.concatenate((likeness, _NOTHING)).take(self._places)
         padded.partition(padded.shape[1] - NEAREST, axis=1)
         top = padded[:, -NEAREST:]
-        top[top == -np.inf] = 0.0
+        if self._few:
+            top[top == -np.inf] = 0.0
         totals = _kernel(likeness) @ self._coefficients + np.add.reduce(top, axis=1) / self._nearest
         if self._scorer is not None:
-            totals += LEARNED_SHARE * (self._scorer.score(seen, form.words) + self._resembled).max(axis=1)
+            learned = self._scorer.score(seen, form.words) + self._resembled
+            totals += LEARNED_SHARE * np.maximum.reduce(learned, axis=1)
         totals *= STEEPNESS
-        odds = np.exp(totals - totals.max())
-        probabilities = (odds / odds.sum()).tolist()
-        best = max(range(len(probabilities)), key=probabilities.__getitem__)
+        odds = np.exp(totals - np.maximum.reduce(totals))
+        probabilities = (odds / np.add.reduce(odds)).tolist()
+        best = probabilities.index(max(probabilities))
         return TypeGuess(
             content_type=self.names[best],
             confidence=probabilities[best],

@@ -86,7 +86,7 @@ class Scorer:
         """
         scores: Vectors = self._dense @ read + self._offset
         if words:
-            scores += np.add.reduce(self._words[words])
+            scores += np.add.reduce(self._words.take(words, axis=0))
         return scores
 
 

@@ -17,6 +17,8 @@ from agents.deciding.prior import Estimate
 from agents.deciding.workflow import Pins, serves
 
 Estimator = Callable[[Strategy], Estimate]
+Excluded = tuple[tuple[Strategy, str], ...]
+Settled = tuple[tuple[Strategy, str | None], ...]
 
 
 @dataclass(frozen=True)
@@ -33,28 +35,40 @@ class Limits:
 
 
 def eligible(
-    catalogue: Catalogue, limits: Limits, estimate: Estimator
-) -> tuple[tuple[Strategy, ...], tuple[tuple[Strategy, str], ...]]:
-    """Split the catalogue into (eligible, excluded with reason)."""
-    able, excluded = _split(catalogue, limits, estimate)
+    catalogue: Catalogue, limits: Limits, estimate: Estimator, known: Settled | None = None
+) -> tuple[tuple[Strategy, ...], Excluded]:
+    """Split the catalogue into (eligible, excluded with reason). ``known``: what ``settled`` gives, where it was asked before."""
+    able, excluded = _split(known or settled(catalogue, limits), limits, estimate)
     if not able and limits.graph_off_reason is not None:
-        return _split(catalogue, replace(limits, graph_off_reason=None), estimate)
+        anew = replace(limits, graph_off_reason=None)
+        return _split(settled(catalogue, anew), anew, estimate)
     return able, excluded
 
 
-def _split(
-    catalogue: Catalogue, limits: Limits, estimate: Estimator
-) -> tuple[tuple[Strategy, ...], tuple[tuple[Strategy, str], ...]]:
+def settled(catalogue: Catalogue, limits: Limits) -> Settled:
+    """Each strategy, and why it may not answer, by all of the limits but cost and time: those change from request to request."""
     graph = _graph_wanted(catalogue, limits)
+    return tuple((strategy, _excluded_because(catalogue, strategy, limits, graph)) for strategy in catalogue.strategies)
+
+
+def _split(known: Settled, limits: Limits, estimate: Estimator) -> tuple[tuple[Strategy, ...], Excluded]:
     able: list[Strategy] = []
     excluded: list[tuple[Strategy, str]] = []
-    for strategy in catalogue.strategies:
-        reason = _excluded_because(catalogue, strategy, limits, graph, estimate)
+    for strategy, settled_because in known:
+        reason = settled_because or _too_much_because(estimate(strategy), limits)
         if reason is None:
             able.append(strategy)
         else:
             excluded.append((strategy, reason))
     return tuple(able), tuple(excluded)
+
+
+def _too_much_because(expected: Estimate, limits: Limits) -> str | None:
+    if expected.cost_usd > limits.cost_ceiling_usd:
+        return f"it costs {expected.cost_usd:.4f} USD and the conversation may cost {limits.cost_ceiling_usd:.4f}"
+    if expected.latency_ms > limits.time_left_ms:
+        return f"it takes {expected.latency_ms:,.0f} ms and {limits.time_left_ms:,.0f} ms are left"
+    return None
 
 
 def _graph_wanted(catalogue: Catalogue, limits: Limits) -> bool | None:
@@ -69,9 +83,7 @@ def _graph_wanted(catalogue: Catalogue, limits: Limits) -> bool | None:
     return wanted if any(s.graph == wanted for s in candidates) else None
 
 
-def _excluded_because(  # noqa: PLR0911 - one return a reason reads as the list that it is
-    catalogue: Catalogue, strategy: Strategy, limits: Limits, graph: bool | None, estimate: Estimator
-) -> str | None:
+def _excluded_because(catalogue: Catalogue, strategy: Strategy, limits: Limits, graph: bool | None) -> str | None:
     pins, overrides = limits.pins, limits.overrides
     model = catalogue.model_of(strategy)
     if not model.may_see(limits.sensitivity):
@@ -93,9 +105,4 @@ def _excluded_because(  # noqa: PLR0911 - one return a reason reads as the list 
             return f"the workflow states {part}: {stated}"
     if limits.graph_off_reason and strategy.graph and pins.graph is None and limits.demanded is None:
         return limits.graph_off_reason
-    expected = estimate(strategy)
-    if expected.cost_usd > limits.cost_ceiling_usd:
-        return f"it costs {expected.cost_usd:.4f} USD and the conversation may cost {limits.cost_ceiling_usd:.4f}"
-    if expected.latency_ms > limits.time_left_ms:
-        return f"it takes {expected.latency_ms:,.0f} ms and {limits.time_left_ms:,.0f} ms are left"
     return None

@@ -72,6 +72,6 @@ def feature_vector(
     )
     whole = np.zeros(PLAIN + EMBEDDED)
     whole[:PLAIN] = plain
-    leading = np.asarray(vector, dtype=np.float64)[:EMBEDDED]
+    leading = vector[:EMBEDDED]
     whole[PLAIN : PLAIN + len(leading)] = leading
     return whole

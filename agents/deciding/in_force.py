@@ -1,14 +1,15 @@
 """What holds for every request of a workflow until a profile or an override comes, worked out once.
 
 Comes in: a workflow, the catalogue, the settings' levels, a profile, the overrides. Goes out: the effective settings and their
-hash, the estimates and the incumbent of a kind of request, the steps. Keeps each from the first time that it is asked for. Cannot
-fail. Pure: the same whether it is kept or not, only sooner. It is two thirds of a decision's time.
+hash, the estimates and the incumbent of a kind of request, what its limits settle, the steps. Keeps each from the first
+time that it is asked for. Cannot fail. Pure: the same whether it is kept or not, only sooner.
 """
 
 import hashlib
 from functools import cached_property
 
 from agents.deciding.catalogue import Catalogue, Strategy
+from agents.deciding.eligibility import Limits, Settled, settled
 from agents.deciding.governance import Effective, GovernanceFile, Overrides
 from agents.deciding.held import Profile
 from agents.deciding.learned import Learned
@@ -43,6 +44,7 @@ class InForce:
         settings = self.effective.settings
         self.learning = settings.learning_enabled and settings.auto_optimization
         self.profile = held if self.learning else Profile(held.scope)
+        self.overridden = overrides.active
         self.pins = workflow.pins
         self.decided_parts = workflow.decided_parts
         self.pinned_parts = workflow.pinned_parts
@@ -52,6 +54,7 @@ class InForce:
         self._estimates: dict[tuple[str, Band], dict[str, Estimate]] = {}
         self._incumbents: dict[tuple[str, Band], str] = {}
         self._steps: dict[str, Step] = {}
+        self._settled: dict[tuple[str | None, str, str | None], Settled] = {}
 
     @cached_property
     def config_hash(self) -> str:
@@ -78,6 +81,14 @@ class InForce:
         found = self._incumbents.get((content_type, band))
         if found is None:
             found = self._incumbents[content_type, band] = self.profile.incumbent(self._catalogue, content_type, band)
+        return found
+
+    def settled(self, limits: Limits) -> Settled:
+        """What the limits other than cost and time settle; ``limits`` with the pins and overrides that are in force here."""
+        key = (limits.demanded, limits.sensitivity, limits.graph_off_reason)
+        found = self._settled.get(key)
+        if found is None:
+            found = self._settled[key] = settled(self._catalogue, limits)
         return found
 
     def step(self, strategy: Strategy) -> Step:

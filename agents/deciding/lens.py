@@ -44,7 +44,7 @@ class Lens:
     fine: Floats
     linear: int
 
-    @property
+    @cached_property
     def size(self) -> int:
         """How many numbers the heads weigh."""
         return 1 + len(self.coarse) + len(self.fine) + PLAIN + self.linear
@@ -59,6 +59,10 @@ class Lens:
     def _all(self) -> Floats:
         """The coarse kinds, then the fine ones."""
         return np.vstack((self.coarse.reshape(-1, _FORM + EMBEDDED), self.fine.reshape(-1, _FORM + EMBEDDED)))
+
+    @cached_property
+    def _doubled(self) -> Floats:
+        return 2.0 * self._all
 
     @cached_property
     def _lengths(self) -> Floats:
@@ -99,15 +103,18 @@ class Lens:
         if not kinds:
             return seen, 0.0
         place = plain[_PLACE]
-        squares = self._lengths - 2.0 * (self._all @ place)
-        near = np.exp(-SHARPNESS * (squares - squares.min()))
-        first, fine = self.blocks[1], self.blocks[2]
+        squares = self._lengths - self._doubled @ place
+        nearest = np.minimum.reduce(squares)
+        near = np.exp(SHARPNESS * (nearest - squares))
         coarse = len(self.coarse)
-        seen[first] = near[:coarse] / near[:coarse].sum()
         if coarse < kinds:
-            seen[fine] = near[coarse:] / near[coarse:].sum()
-            squares = squares[coarse:]
-        return seen, max(float(squares.min() + place @ place), 0.0)
+            seen[1 : 1 + kinds] = near
+            seen[1 : 1 + coarse] /= np.add.reduce(near[:coarse])
+            seen[1 + coarse : 1 + kinds] /= np.add.reduce(near[coarse:])
+            nearest = np.minimum.reduce(squares[coarse:])
+        else:
+            np.divide(near, np.add.reduce(near), out=seen[1 : 1 + kinds])
+        return seen, max(float(nearest + place @ place), 0.0)
 
     def kinds(self, seen: Floats) -> Floats:
         """The nearness to each coarse kind, (n, coarse kinds), in what ``see`` gave; a column of ones before there are any."""

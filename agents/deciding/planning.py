@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from agents.deciding import policy
 from agents.deciding.asked import asked_at_us
-from agents.deciding.catalogue import TIERS, Catalogue, Strategy
+from agents.deciding.catalogue import Catalogue, Strategy
 from agents.deciding.checking import MAX_MESSAGE_CHARACTERS, MAX_NAME_CHARACTERS, check_fields
 from agents.deciding.choosing import Believed, Choice, believed_of, by_heads
 from agents.deciding.complexity import Complexity, complexity_of
@@ -30,10 +30,11 @@ from agents.deciding.governance import GovernanceFile
 from agents.deciding.held import Held
 from agents.deciding.in_force import InForce
 from agents.deciding.personal import personal_kinds
+from agents.deciding.planned import alternatives, candidates_of
 from agents.deciding.prior import Band, Estimate, band_of, rule_pick
 from agents.deciding.reasoning import Circumstances, reasoning
 from agents.deciding.workflow import Workflow
-from schemas import Candidate, Exclusion, Plan, RequestReceived, RequestRouted
+from schemas import Exclusion, Plan, RequestReceived, RequestRouted
 from streams.errors import Code, Rejected
 from streams.identity import draw, event_id
 
@@ -174,38 +175,28 @@ class Planner:
             cost_ceiling_usd=settings.cost_ceiling_usd,
             time_left_ms=(deadline_at_us - now_us) / 1_000,
         )
-        able, excluded = eligible(self.catalogue, limits, estimate)
+        settled = in_force.settled(limits)
+        able, excluded = eligible(self.catalogue, limits, estimate, settled)
         if not able:
             # Too late for all is the generator's to say: it knows whether this is a repeat of a request that has ended.
-            able, excluded = eligible(self.catalogue, replace(limits, time_left_ms=math.inf), estimate)
+            able, excluded = eligible(self.catalogue, replace(limits, time_left_ms=math.inf), estimate, settled)
         if not able:
             reasons = "; ".join(dict.fromkeys(reason for _, reason in excluded))
             found = f" The text holds {' and '.join(personal)}." if personal else ""
             raise Rejected(f"No strategy may answer: {reasons}.{found}", code=Code.NO_ELIGIBLE_STRATEGY)
         trial, admitted = trial.admit(able, excluded)
         able, excluded = admitted.able, admitted.excluded
-        estimates = {strategy.id: estimate(strategy) for strategy in able}
+        estimates = {strategy.id: known[strategy.id] for strategy in able}
         incumbent = self._incumbent(in_force, able, kind)
         choice = self._choose(workflow, request, estimates, incumbent, in_force, believed)
         decision = choice.decision
         drawn = draw(request.tenant, request.conversation_id, request.request_id)
         chosen = self.catalogue.strategy(policy.choose(decision.probabilities, drawn))
-        candidates = tuple(
-            Candidate(
-                strategy=name,
-                probability=decision.probabilities[name],
-                quality=min(max(e.quality, 0.0), 1.0),
-                quality_lower=policy.lower_bound(e, settings.quality_floor),
-                cost_usd=e.cost_usd,
-                latency_ms=e.latency_ms,
-                requests=e.requests,
-            )
-            for name, e in estimates.items()
-        )
+        candidates = candidates_of(estimates, decision.probabilities, settings.quality_floor)
         pinned = (*in_force.pinned_parts, *(("strategy",) if request.strategy else ()))
         steps = (
             chosen,
-            *self._alternatives(chosen, admitted.behind, decision.probabilities, simple=settings.fallback_to_simple),
+            *alternatives(chosen, admitted.behind, decision.probabilities, simple=settings.fallback_to_simple),
         )
         plan = Plan(
             steps=tuple(in_force.step(strategy) for strategy in steps),
@@ -225,7 +216,7 @@ class Planner:
             feature_set=FEATURE_SET,
             pinned=pinned,
             decided=in_force.decided_parts,
-            overrides=held.overrides.active,
+            overrides=in_force.overridden,
             experiment=trial.name,
             branch=trial.branch,
             branch_share=trial.share,
@@ -249,7 +240,7 @@ class Planner:
                     learned=profile.learned,
                     learning_off=not in_force.learning,
                     pinned=pinned,
-                    overrides=held.overrides.active,
+                    overrides=in_force.overridden,
                     personal=personal,
                     experiment=trial.name,
                     new_version=trial.new,
@@ -310,23 +301,6 @@ class Planner:
             return Choice(policy.by_rule(incumbent, estimates, floor, exploration=exploration), policy.RULES)
         decided = policy.decide(estimates, incumbent=incumbent, floor=floor, priority=priority, exploration=exploration)
         return Choice(decided, policy.NAME)
-
-    def _alternatives(
-        self, chosen: Strategy, able: tuple[Strategy, ...], probabilities: Mapping[str, float], *, simple: bool
-    ) -> tuple[Strategy, ...]:
-        """The likeliest strategy of each other tier: downwards first (a cheaper one may still fit the ceiling), then upwards."""
-        place = TIERS.index(chosen.tier)
-        order = (*TIERS[:place][::-1], *TIERS[place + 1 :])
-        found = []
-        for tier in order:
-            if tier == "simple" and not simple:
-                continue
-            of_tier = [strategy for strategy in able if strategy.tier == tier]
-            if of_tier:
-                found.append(
-                    max(of_tier, key=lambda s: (probabilities.get(s.id, 0.0), s.retrieval == chosen.retrieval))
-                )
-        return tuple(found)
 
 
 def texts_of(request: RequestReceived) -> Iterator[str]:

@@ -5,7 +5,8 @@ a support agent understands. Keeps nothing, cannot fail. Pure: the same numbers 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from schemas import Candidate
 
@@ -14,8 +15,7 @@ MANY_WAIT = 300
 """Requests: fewer are what a healthy loop has under way."""
 
 
-@dataclass(frozen=True)
-class Circumstances:
+class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     """What the sentence is about, besides the numbers."""
 
     content_type: str

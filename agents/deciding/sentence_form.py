@@ -14,6 +14,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from agents.deciding.phrases import Phrases, beginnings
+
 Floats = npt.NDArray[np.float64]
 
 CHARACTERS_READ: Final = 1_000
@@ -73,16 +75,19 @@ _OWN = frozenset(("my", "mine", "our"))
 _WISH = re.compile(
     r"^(i|i'd|i'm|i would|we) (also )?(really )?(want|need|like|would like|wanna|have|must|am)\b|^i would like"
 )
-_TOLD = re.compile(
-    r"\b(tell me|let me know|(want|need|like) to know|know (what|how|if|which|when|where|whether)"
-    r"|find out|wonder\w*|idea|explain|curious|information|info)\b"
-)
-_PROBLEM = re.compile(
-    r"\b(not work\w*|doesn't|didn't|won't|can(no|')t (find|open|connect|log|access|get|use|hear|see|sign)"
-    r"|isn't|hasn't|never (arriv|came|show)\w*|no longer|broken?|broke|fail\w*|error\w*|problem\w*"
-    r"|issue\w*|wrong|stuck|crash\w*|lost|stolen|missing|misplaced|declined|refused|rejected|blocked"
-    r"|locked|frozen|freez\w*|denied|dead|flat|leak\w*|damaged|hangs?|trouble|fix|help)\b"
-)
+_WISHING = _words("i i'd i'm we")
+_TOLD = Phrases(
+    "tell me", "let me know", "want to know", "need to know", "like to know", "know (?:what|how|if|which|when|where|whether)",
+    "find out", r"wonder\w*", "idea", "explain", "curious", "information", "info",
+)  # fmt: skip
+_PROBLEM = Phrases(
+    r"not work\w*", "doesn't", "didn't", "won't",
+    *(f"{cannot} (?:find|open|connect|log|access|get|use|hear|see|sign)" for cannot in ("cannot", "can't")),
+    "isn't", "hasn't", r"never (?:arriv|came|show)\w*", "no longer", "broken?", "broke", r"fail\w*", r"error\w*",
+    r"problem\w*", r"issue\w*", "wrong", "stuck", r"crash\w*", "lost", "stolen", "missing", "misplaced", "declined",
+    "refused", "rejected", "blocked", "locked", "frozen", r"freez\w*", "denied", "dead", "flat", r"leak\w*", "damaged",
+    "hangs?", "trouble", "fix", "help",
+)  # fmt: skip
 _ROW: Final = {word: row for row, word in enumerate(FORM_WORDS)}
 
 
@@ -109,7 +114,8 @@ def form_of(text: str) -> SentenceForm:
     begins_how, asks_measure = first == "how", first == "how" and second in _MEASURES
     begins_wh, begins_auxiliary = first in _WH, first in _AUXILIARY
     begins_ability, begins_i = first in _ABILITY, first in _SPEAKER
-    asks_to_be_told = _TOLD.search(lowered) is not None
+    begun = beginnings(lowered)
+    asks_to_be_told = _TOLD.are_in(lowered, begun)
     asks = begins_wh or begins_how or begins_auxiliary or begins_ability or asks_to_be_told
     imperative = len(words) > 1 and not (asks or begins_i or first in _NO_VERB)
     # "could you" and "do you" address the assistant without being about it.
@@ -123,13 +129,13 @@ def form_of(text: str) -> SentenceForm:
             begins_auxiliary,
             begins_ability,
             begins_i,
-            _WISH.match(" ".join(words[:5])) is not None,
+            first in _WISHING and _WISH.match(" ".join(words[:5])) is not None,
             asks_to_be_told,
             imperative,
             addressed > 0,
             not _OWN.isdisjoint(words),
             len(every_word) <= 3,  # noqa: PLR2004
-            _PROBLEM.search(lowered) is not None,
+            _PROBLEM.are_in(lowered, begun),
         ),
         dtype=np.float64,
     )

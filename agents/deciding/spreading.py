@@ -23,6 +23,7 @@ A share ``hold`` goes to the strategy that keeps the floor where the rest is not
 Szepesvari, "Conservative Bandits", 2016); the whole is mixed with e / K.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,40 +72,48 @@ def spread(beliefs: Beliefs, trade: Trade, *, exploration: float, boldness: floa
     if count == 0:
         raise ValueError("no strategy is eligible")
     worth = trade.worth(beliefs)
-    own = (
-        _certain(worth)
-        if boldness <= 0.0
-        else _tried(best_of(worth, np.maximum(boldness * beliefs.sd, _LEAST_SD)), worth, beliefs.sd)
-    )
+    if boldness <= 0.0:
+        own = _certain(worth).tolist()
+    else:
+        best = best_of(worth, np.maximum(boldness * beliefs.sd, _LEAST_SD))
+        own = _tried(best.tolist(), worth.tolist(), beliefs.sd.tolist())
     if trade.keeper is not None and trade.hold > 0.0:
-        own = (1.0 - trade.hold) * own
+        own = [(1.0 - trade.hold) * share for share in own]
         own[trade.keeper] += trade.hold
-    return (1.0 - exploration) * own + exploration / count
+    return np.array([(1.0 - exploration) * share + exploration / count for share in own])
 
 
 def best_of(worth: Floats, sd: Floats) -> Floats:
     """The probability of each of being the greatest, of independent Gaussians; shape (strategies,)."""
     if len(worth) == 1:
         return np.ones(1)
-    low = float((worth - _REACH * sd).max())
-    high = float((worth + _REACH * sd).max())
-    steps = low + (high - low) * _GRID
-    z = np.clip((steps - worth) / sd, -_FLAT, _FLAT)
-    log_below = np.log(_below(z))
-    height = np.exp(-0.5 * z * z) / sd
-    share = (height * np.exp(log_below.sum(axis=1, keepdims=True) - log_below)).sum(axis=0)
-    total = float(share.sum())
+    reach = _REACH * sd
+    low = float(np.maximum.reduce(worth - reach))
+    high = float(np.maximum.reduce(worth + reach))
+    z = (low + (high - low) * _GRID - worth) / sd
+    np.minimum(np.maximum(z, -_FLAT, out=z), _FLAT, out=z)
+    square = z * z
+    above = np.log1p(np.exp(z * (_LINEAR + _CUBIC * square)))  # -log Phi(z)
+    above -= np.add.reduce(above, axis=1, keepdims=True)
+    above -= 0.5 * square
+    share = np.add.reduce(np.exp(above, out=above), axis=0) / sd
+    total = float(np.add.reduce(share))
     return share / total if total > 0.0 else _certain(worth)
 
 
-def _tried(own: Floats, worth: Floats, sd: Floats) -> Floats:
-    """The same with a share for each plausible strategy but the best."""
-    best = int(np.argmax(worth))
-    doubt = np.maximum(sd * sd + sd[best] ** 2, _LEAST_SD**2)
-    share = min(PLAUSIBLE, _MOST_PLAUSIBLE / len(own)) / (1.0 + (worth[best] - worth) ** 2 / doubt)
-    share[best] = 0.0
-    shared: Floats = (1.0 - float(share.sum())) * own + share
-    return shared
+def _tried(own: list[float], worth: list[float], sd: list[float]) -> list[float]:
+    """The same with a share for each plausible strategy but the best; of so few numbers, lists are sooner done than arrays."""
+    top = max(worth)
+    best = worth.index(top)
+    doubt = sd[best] * sd[best]
+    most = min(PLAUSIBLE, _MOST_PLAUSIBLE / len(own))
+    shares = [
+        most / (1.0 + (top - each) * (top - each) / max(its * its + doubt, _LEAST_SD * _LEAST_SD))
+        for each, its in zip(worth, sd, strict=True)
+    ]
+    shares[best] = 0.0
+    rest = 1.0 - math.fsum(shares)
+    return [rest * each + share for each, share in zip(own, shares, strict=True)]
 
 
 def spread_all(beliefs: Beliefs, trade: Trade, *, exploration: float, boldness: float = BOLDNESS) -> Floats:
@@ -114,11 +123,10 @@ def spread_all(beliefs: Beliefs, trade: Trade, *, exploration: float, boldness: 
 
 
 _GRID: Floats = np.linspace(0.0, 1.0, NODES)[:, None]
-
-
-def _below(z: Floats) -> Floats:
-    """The normal distribution function to three digits (Page, "Approximations to the Cumulative Normal Function", 1977)."""
-    return np.maximum(0.5 * (1.0 + np.tanh(0.7978845608 * (z + 0.044715 * z**3))), 1e-12)
+_LINEAR: Final = -2.0 * 0.7978845608
+_CUBIC: Final = _LINEAR * 0.044715
+"""The normal distribution function to three digits is 1 / (1 + exp(``_LINEAR`` z + ``_CUBIC`` z^3)): Page, "Approximations to the
+Cumulative Normal Function and its Inverse for Use on a Pocket Calculator", 1977."""
 
 
 def _certain(worth: Floats) -> Floats:

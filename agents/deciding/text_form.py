@@ -37,7 +37,12 @@ _NUMBER = re.compile(r"\d+")
 _DIGIT = re.compile(r"\d")
 _MARK = re.compile(r"[^\w\s]|_")
 _CODE = re.compile(r"\bdef \w+\(|\bfunction\b|[{};]\s*\n|==|->")
+_CODE_HAS: Final = ("function", "\n", "==", "->", "def ")
 _SENTENCE = re.compile(r"[.!?]\s")
+_ASCII: Final = tuple(map(chr, range(128)))
+_DIGITS: Final = "".join(filter(_DIGIT.match, _ASCII)).encode()
+_CAPITALS: Final = "".join(filter(str.isupper, _ASCII)).encode()
+_MARKS: Final = "".join(filter(_MARK.match, _ASCII)).encode()
 
 
 def text_form(text: str) -> tuple[float, ...]:
@@ -46,22 +51,39 @@ def text_form(text: str) -> tuple[float, ...]:
     size = max(len(read), 1)
     words = max(len(text.split()), 1)
     last = text.rstrip()[-1:]
-    capitals = sum(map(str.isupper, read))
+    digits, capitals, marks = _counted(read)
     return (
         math.log1p(len(text)),
         math.log1p(words),
-        math.sqrt(len(_DIGIT.findall(read)) / size),
+        math.sqrt(digits / size),
         math.sqrt(capitals / size),
-        math.sqrt(len(_MARK.findall(read)) / size),
+        math.sqrt(marks / size),
         math.log1p(read.count("\n")),
         float(last == "?"),
         float(last == "."),
         float(last not in ("?", ".")),
         float(text[:1].islower()),
         len(text) / words / 10.0,
-        math.log1p(len(_NUMBER.findall(read))),
+        math.log1p(len(_NUMBER.findall(read)) if digits else 0),
         float("\\" in read or "$" in read),
-        float(_CODE.search(read) is not None),
+        float(_has_code(read)),
         math.log1p(len(_SENTENCE.findall(read))),
         float("__" in read),
     )
+
+
+def _counted(text: str) -> tuple[int, int, int]:
+    """How many digits, capitals and punctuation marks a text has."""
+    if not text.isascii():
+        return len(_DIGIT.findall(text)), sum(map(str.isupper, text)), len(_MARK.findall(text))
+    raw = text.encode()
+    size = len(raw)
+    return (
+        size - len(raw.translate(None, _DIGITS)),
+        size - len(raw.translate(None, _CAPITALS)),
+        size - len(raw.translate(None, _MARKS)),
+    )
+
+
+def _has_code(text: str) -> bool:
+    return any(map(text.__contains__, _CODE_HAS)) and _CODE.search(text) is not None

@@ -172,10 +172,11 @@ def choose_precision(folder: Path, expected: npt.NDArray[np.float32]) -> tuple[s
 
 def compare(model: Path, tokenizer: Path, expected: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the cosine of each sample sentence's ONNX vector with the row of `expected`."""
-    from agents.encoding.onnx_encoder import open_session, open_tokenizer, run_one
+    from agents.encoding.onnx_encoder import open_session, run_one
+    from agents.encoding.word_pieces import WordPieces
 
-    session, opened = open_session(model), open_tokenizer(tokenizer)
-    vectors = np.stack([run_one(session, opened, sentence) for sentence in SAMPLE_SENTENCES])
+    session, pieces = open_session(model), WordPieces(tokenizer)
+    vectors = np.stack([run_one(session, pieces, sentence) for sentence in SAMPLE_SENTENCES])
     cosines: npt.NDArray[np.float32] = np.sum(vectors * expected, axis=1)
     return cosines
 

@@ -4,7 +4,7 @@ In: texts. Out: unit vectors, about 0.1 ms for a sentence. Kept: a memory-mapped
 float16 table, so that processes on one machine share its pages, and a tokenizer. Fails: ArtefactsMissing,
 ArtefactsBroken. Never imports torch, transformers or sentence_transformers.
 
-Tokens are counted one text at a time in the calling thread: the tokenizer's own thread pool would hide its CPU time from
+Texts are read one at a time in the calling thread: the tokenizer's own thread pool would hide its CPU time from
 `time.thread_time`, which is what the embedded models are priced by.
 """
 
@@ -13,11 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
 
 from agents.encoding.artefacts import ArtefactsBroken, read_manifest
+from agents.encoding.word_pieces import WordPieces
 
-_TEXTS_PER_GATHER = 32
+_LEAST_LENGTH = np.float32(1e-12)
+_FROM_THE_FIRST = np.array([0])
+"""Sums by ``reduceat``, whose order of summation made the vectors that are in every log; ``reduce`` has another."""
 
 
 class StaticEncoder:
@@ -30,12 +32,9 @@ class StaticEncoder:
         try:
             mapped: npt.NDArray[np.float16] = np.load(vectors, mmap_mode="r", allow_pickle=False)
             self._table = np.asarray(mapped)  # the same pages, without what a memmap does at each access
-            self._tokenizer = Tokenizer.from_file(str(models_dir / artefact.tokenizer))
+            self._pieces = WordPieces(models_dir / artefact.tokenizer)
         except Exception as error:  # the tokenizer's Rust core raises bare Exception
             raise ArtefactsBroken(vectors, f"cannot be opened ({error})") from error
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        self._unknown_id = self._tokenizer.token_to_id("[UNK]")
         self.name = artefact.name
         self.version = artefact.version
         self.dimensions = artefact.dimensions
@@ -43,22 +42,12 @@ class StaticEncoder:
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return (len(texts), dimensions) float32, rows of length one; a text without known tokens gives zeros."""
         matrix = np.zeros((len(texts), self.dimensions), dtype=np.float32)
-        for start in range(0, len(texts), _TEXTS_PER_GATHER):
-            self._encode_into(matrix[start : start + _TEXTS_PER_GATHER], texts[start : start + _TEXTS_PER_GATHER])
+        unknown = self._pieces.unknown
+        for row, text in zip(matrix, texts, strict=True):
+            pieces = self._pieces.read(text)
+            if unknown in pieces:
+                pieces = [piece for piece in pieces if piece != unknown]
+            if pieces:
+                whole = np.add.reduceat(self._table[pieces].astype(np.float32), _FROM_THE_FIRST, axis=0)[0]
+                row[:] = whole / max(np.sqrt(np.add.reduce(whole * whole)), _LEAST_LENGTH)
         return matrix
-
-    def _encode_into(self, rows: npt.NDArray[np.float32], texts: Sequence[str]) -> None:
-        ids: list[int] = []
-        starts: list[int] = []
-        filled: list[int] = []
-        for row, text in enumerate(texts):
-            found = [i for i in self._tokenizer.encode(text, add_special_tokens=False).ids if i != self._unknown_id]
-            if found:
-                starts.append(len(ids))
-                filled.append(row)
-                ids.extend(found)
-        if not filled:
-            return
-        sums = np.add.reduceat(self._table[ids].astype(np.float32), starts, axis=0)
-        lengths = np.sqrt(np.sum(sums * sums, axis=1, keepdims=True))
-        rows[filled] = sums / np.maximum(lengths, np.float32(1e-12))

@@ -4,15 +4,16 @@ In: a folder, which stays empty; the encoders of ``make setup``. Out: rows ``dec
 nothing. Fails as its parts do.
 
 ``decision_ms`` is the median time from a request and its embedding's text to the plan with the propensities of 12 strategies and
-the features, by a profile with heads, encoding the text included. ``codec`` is the time that our encoding and decoding of every
-example of every event takes, records made and checked, over that of fastavro alone on plain dictionaries of the same events, in
-the median of rounds in turn.
+the features, by a profile with heads, encoding the text included; the texts are several hundred different ones, and one thread
+multiplies, as in every role. ``codec`` is the time that our encoding and decoding of every example of every event takes, records
+made and checked, over that of fastavro alone on plain dictionaries of the same events, in the median of rounds in turn.
 """
 
 import os
 import time
 from collections.abc import Callable, Sequence
 from io import BytesIO
+from itertools import cycle, zip_longest
 from pathlib import Path
 from statistics import median
 
@@ -20,9 +21,11 @@ import msgspec
 import numpy as np
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from fastavro.schema import load_schema
+from threadpoolctl import threadpool_limits
 
 import schemas
 from agents.deciding import spreading
+from agents.deciding.content_types import parse_examples
 from agents.deciding.governance import Floor
 from agents.deciding.held import Held
 from agents.deciding.learned import written
@@ -30,7 +33,7 @@ from agents.deciding.planning import Planner
 from agents.encoding.encoder import Encoder
 from agents.encoding.onnx_encoder import OnnxEncoder
 from agents.encoding.static import StaticEncoder
-from agents.router import build_planner
+from agents.router import EXAMPLES, build_planner
 from analytics.fitting.rows import Rows
 from analytics.fitting.scope import ScopeExperience
 from analytics.fitting.starting import start_of
@@ -40,14 +43,19 @@ from streams.codec import Codec
 from tests.benchmarks.running import deployment_in, environ_for, requests
 from tests.benchmarks.table import Row, alone, beside
 
+_FEWEST_TEXTS = 300
+
 
 def rows(folder: Path, *, quick: bool = False) -> list[Row]:
     """Measure all three."""
     rounds = 300 if quick else 2_000
     ours, bare = _codec_us(rounds)
+    with threadpool_limits(limits=1, user_api="blas"):  # as in every role (streams/worker.py)
+        static = _decision_ms(folder / "static", StaticEncoder, rounds)
+        onnx = _decision_ms(folder / "onnx", OnnxEncoder, rounds)
     return [
-        alone("decision_ms", _decision_ms(folder / "static", StaticEncoder, rounds), "ms", reach=0.3),
-        alone("decision_onnx_ms", _decision_ms(folder / "onnx", OnnxEncoder, rounds), "ms", reach=1.5),
+        alone("decision_ms", static, "ms", reach=0.3),
+        alone("decision_onnx_ms", onnx, "ms", reach=1.5),
         beside("codec", ours, "us for an event", bare, reach=1.5),
     ]
 
@@ -58,7 +66,9 @@ def _decision_ms(folder: Path, build: Callable[[Path], Encoder], rounds: int) ->
     planner, _ = build_planner(deployment, encoder, {**os.environ, **environ_for("http://localhost:9/v1")})
     codec, held = Codec(), Held()
     asked = [
-        event for _, raw in requests(rounds, "plain", "p") if isinstance(event := codec.decode(raw), RequestReceived)
+        msgspec.structs.replace(event, message=text)
+        for (_, raw), text in zip(requests(rounds, "plain", "p"), cycle(_texts()), strict=False)
+        if isinstance(event := codec.decode(raw), RequestReceived)
     ]
     now_us = time.time_ns() // 1_000
     plans = [planner.plan(event, encoder.encode([event.message])[0], held, now_us).plan for event in asked]
@@ -74,6 +84,15 @@ def _decision_ms(folder: Path, build: Callable[[Path], Encoder], rounds: int) ->
         if routed.plan.policy != spreading.NAME:
             raise ValueError(f"{routed.plan.policy} decided, not the heads")
     return median(took)
+
+
+def _texts() -> list[str]:
+    """Several hundred questions and orders of a sentence each, no two alike: nothing is measured that a cache of texts answers."""
+    examples = parse_examples(EXAMPLES.read_text(encoding="utf-8"))
+    texts = list(dict.fromkeys(text for of_type in zip_longest(*examples.values()) for text in of_type if text))
+    if len(texts) < _FEWEST_TEXTS:
+        raise ValueError(f"{len(texts)} texts are too few to measure a decision by")
+    return texts
 
 
 def _profile(planner: Planner, features: Sequence[tuple[float, ...]], plan: Plan) -> ProfileUpdated:

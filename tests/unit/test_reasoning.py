@@ -1,12 +1,12 @@
 """The sentence of a plan: one sentence, with the strategy, the numbers, the pins and the overrides."""
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agents.deciding.reasoning import Circumstances, money, reasoning
 from schemas import Candidate
