@@ -27,6 +27,8 @@ _BITS = 24 * STRETCH
 _HASHES = 12
 _MANY = 20_000
 """From so many keys on, all bits are laid open at once."""
+_AT_ONCE = 100_000
+"""Keys whose places are worked out together: what that takes stays small beside what is kept."""
 
 
 @dataclass
@@ -41,30 +43,44 @@ class _Stretch:
     def add(self, hashes: Hashes, first_us: int, last_us: int) -> None:
         if len(hashes) > _MANY:
             flags = np.unpackbits(self.bits, bitorder="little")
-            for number in range(_HASHES):
-                flags[_place(hashes, number)] = 1
+            for begin in range(0, len(hashes), _AT_ONCE):
+                place, step = _begun(hashes[begin : begin + _AT_ONCE])
+                for _ in range(_HASHES):
+                    flags[place] = 1
+                    place = _next(place, step)
             self.bits = np.packbits(flags, bitorder="little")
         else:
-            for number in range(_HASHES):
-                places = _place(hashes, number)
-                np.bitwise_or.at(self.bits, places >> 3, (1 << (places & 7)).astype(np.uint8))
+            place, step = _begun(hashes)
+            for _ in range(_HASHES):
+                np.bitwise_or.at(self.bits, place >> 3, (1 << (place & 7)).astype(np.uint8))
+                place = _next(place, step)
         self.keys += len(hashes)
         self.first_us, self.last_us = min(self.first_us, first_us), max(self.last_us, last_us)
 
     def perhaps(self, hashes: Hashes) -> Numbers:
         """Positions in ``hashes`` of those that may be here."""
         left = np.arange(len(hashes))
-        for number in range(_HASHES):
+        place, step = _begun(hashes)
+        for _ in range(_HASHES):
             if not len(left):
                 break
-            places = _place(hashes[left], number)
-            left = left[(self.bits[places >> 3] >> (places & 7)) & 1 == 1]
+            held = (self.bits[place >> 3] >> (place & 7)) & 1 == 1
+            left, step = left[held], step[held]
+            place = _next(place[held], step)
         return left
 
 
-def _place(hashes: Hashes, number: int) -> Numbers:
+def _begun(hashes: Hashes) -> tuple[Numbers, Numbers]:
+    """The first bit of each key, and by how much the following ones differ; below ``_BITS``, so no later division is needed."""
     low, high = hashes & np.uint64(0xFFFFFFFF), hashes >> np.uint64(32)
-    return ((low + np.uint64(number) * (high | np.uint64(1))) % np.uint64(_BITS)).astype(np.int64)
+    bits = np.uint64(_BITS)
+    return (low % bits).astype(np.int64), ((high | np.uint64(1)) % bits).astype(np.int64)
+
+
+def _next(place: Numbers, step: Numbers) -> Numbers:
+    """The bit after this one."""
+    following = place + step
+    return following - _BITS * (following >= _BITS)
 
 
 class KeyFilter:

@@ -42,13 +42,24 @@ class Known:
         newest = self._connection.execute("SELECT max(slice) FROM outcome").fetchall()[0][0]
         if newest is not None:  # a slice may have been left unfilled
             self._requests = max(self._requests, newest * SLICE)
-        found = self._connection.execute("SELECT hash(request_key) AS h, slice AS s FROM outcome").fetchnumpy()
-        self._index.add(found["h"], found["s"])
+        self._load_index()
         read = self._connection.sql("SELECT hash(event_key), logged_at_us FROM seen_event")
         reader = read.to_arrow_reader(STRETCH)
         for chunk in reader:
             hashes, logged = (column.to_numpy() for column in chunk.columns)
             self._filter.add(hashes, int(logged.min()), int(logged.max()))
+
+    def _load_index(self) -> None:
+        """Build the index; bit by bit, for it is not to take more memory than it keeps."""
+        (count,) = self._connection.execute("SELECT count(*) FROM outcome").fetchall()[0]
+        hashes: Hashes = np.empty(count, np.uint64)
+        slices: Any = np.empty(count, np.int32)
+        begin = 0
+        for chunk in self._connection.sql("SELECT hash(request_key), slice FROM outcome").to_arrow_reader(STRETCH // 4):
+            end = begin + chunk.num_rows
+            hashes[begin:end], slices[begin:end] = (column.to_numpy() for column in chunk.columns)
+            begin = end
+        self._index.add(hashes, slices)
 
     def event_hashes(self, batch: Batch) -> Hashes:
         """Give 64 bits of the key of each event, table by table."""
