@@ -15,6 +15,7 @@ LOG_EVENTS: Final[dict[str, str]] = {
     "dead_lettered": "an event was given up, and is in the dead letters",
     "disk_full": "analytics has no room for its files; it waits and tries again",
     "disk_has_room": "analytics has room for its files again, and goes on",
+    "does_not_step_back": "the system lets a process not lower its priority; it runs on as it is",
     "ended_in_dead_letters": "a request ended in the dead letters alone, because no response could be published",
     "ended_by_an_error": "an error that nobody handled ended a process, a thread or a finalizer",
     "experiment_stepped": "a router heard of an experiment's step, or analytics published it",
