@@ -195,6 +195,8 @@ class Evaluator:
             case "repeat":
                 if known.unpublished is None or known.unpublished.cause_id != event.event_id:
                     self._count("feedback_repeat_total")
+                if known.unpublished is None:
+                    await self._requests.remember(origin.partition, identity, known)
                 await self._publish_newest(known, identity, origin.partition)
             case "counts":
                 await self._revise(known, event, origin.partition)

@@ -138,7 +138,8 @@ class Generator:
                 self._lanes.leave(lane)
 
     async def _in_turn(self, routed: RequestRouted, identity: Identity) -> None:
-        await self._means.turn()
+        with self._ownership.nothing_begun():
+            await self._means.turn()
         if not await self._ownership.may_begin():  # it waited too long: another worker has it
             return
         if self._has_begun(identity):  # another delivery of it came first

@@ -15,6 +15,7 @@ from agents.deciding.content_types import ContentTypes, parse_examples, with_own
 from agents.deciding.content_weights import parse_weights
 from agents.deciding.governance import GovernanceFile
 from agents.deciding.held import Held, Profile
+from agents.deciding.learned import Unusable
 from agents.deciding.planning import Planner, Vector
 from agents.deciding.workflow import Workflow
 from agents.encoding.encoder import Encoder
@@ -136,10 +137,19 @@ def _profile_in(event: ExperimentStepped, stage: Stage) -> Profile | None:
         return None
     try:
         profile = stage.codec.decode(event.experiment.profile)
-    except Undecodable as error:
-        stage.log.warning("experiment_unreadable", experiment=event.experiment.name, error=error.what)
+        return Profile.of(profile) if isinstance(profile, ProfileUpdated) else None
+    except (Undecodable, Unusable) as error:
+        why = error.what if isinstance(error, Undecodable) else str(error)
+        stage.log.warning("experiment_unreadable", experiment=event.experiment.name, error=why)
         return None
-    return Profile.of(profile) if isinstance(profile, ProfileUpdated) else None
+
+
+def _taken(held: Held, event: ProfileUpdated) -> bool:
+    """Whether the profile is held now; one by which nothing can be decided is no event of ours."""
+    try:
+        return held.take_profile(event)
+    except Unusable as error:
+        raise Undecodable(f"ProfileUpdated: {error}.", code=Code.INVALID_EVENT) from error
 
 
 def build_router(deployment: Deployment, encoder: Encoder, environ: Mapping[str, str]) -> Stage:
@@ -159,7 +169,7 @@ def build_router(deployment: Deployment, encoder: Encoder, environ: Mapping[str,
 
     def take(event: Record) -> None:
         if isinstance(event, ProfileUpdated):
-            if held.take_profile(event):
+            if _taken(held, event):
                 stage.log.info("profile_held", scope=event.scope, version=event.version)
                 stage.note("profile_published_timestamp_s", event.occurred_at_us / US_PER_S)
             stage.note("profile_version_max", held.newest_version)

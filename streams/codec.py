@@ -113,7 +113,8 @@ class Codec:
             )
         if raw[:2] != MARKER or len(raw) < HEADER_BYTES:
             raise Undecodable(
-                f"The message begins with {raw[:2].hex()}, not with c301: it is not Avro single-object encoding.",
+                f"The message's {len(raw):,} bytes begin with {raw[:2].hex()}; Avro's single-object encoding has at least "
+                f"{HEADER_BYTES} and begins with c301.",
                 code=Code.NOT_AVRO,
             )
         if known is None:

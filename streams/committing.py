@@ -70,6 +70,7 @@ class Consumer(taking_in.Consumer):
         self._unacked_messages.clear()
         self._acked.clear()
         self._acked_index.clear()
+        self.app.begin_anew()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finish what is nearly done and commit it, before another worker gets the rest again."""

@@ -1,8 +1,8 @@
 """Reads a compacted topic whole, in every worker, with a consumer of its own and no group.
 
 In: a compacted topic of the registry. Out: each event, in order, to ``apply``; first everything there is, then what comes. Keeps
-nothing but its position. A message that cannot be decoded, or whose event does not belong on the topic, is handed to ``refuse`` and
-passed over; a lost broker is waited for.
+nothing but its position. A message that cannot be decoded, whose event does not belong on the topic, or that cannot be applied, is
+handed to ``refuse`` and passed over; a lost broker is waited for.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from schemas import Record
 from streams.codec import Codec
 from streams.delivery import LookUp, Origin, made_known
 from streams.errors import Code, Undecodable, UnknownSchema
-from streams.logs import logger
+from streams.logs import described, logger, trail
 from streams.topics import LETTER_BYTES, TOPICS
 
 RECONNECT_PAUSE_S = 1.0
@@ -116,10 +116,21 @@ class CompactedReader:
                 raise Undecodable(
                     f"{type(event).__name__} does not belong on {self._topic}.", code=Code.UNEXPECTED_EVENT
                 )
+            self._apply_safely(event)
         except Undecodable as error:
             return self._refuse(Origin(self._topic, partition, offset, key, value), error)
-        self._apply(event)
         return None
+
+    def _apply_safely(self, event: Record) -> None:
+        """Apply; whatever goes wrong, the event is refused: raised, it would end this worker and each that took its place."""
+        try:
+            self._apply(event)
+        except Undecodable:
+            raise
+        except Exception as error:
+            self._log.error("handler_failed", error=described(error), raised_through=trail(error))  # noqa: TRY400 - no texts
+            what = f"{type(event).__name__} could not be applied: {type(error).__name__}."
+            raise Undecodable(what, code=Code.HANDLER_FAILED) from error
 
     async def _decoded(self, value: bytes) -> Record:
         try:

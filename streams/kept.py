@@ -5,7 +5,8 @@ In: keys and values, by partition. Out: the same, after a crash, and on another 
 
 Faust writes to a table only while an event is iterated over, because the event says which partition. So ``write`` and ``put`` are
 for handlers; ``remove``, ``get`` and ``values`` work in a timer as well. The database comes first, then a message to the changelog
-(``streams.changelog``; without a value where something is removed): one that is behind catches up by the event's redelivery.
+(``streams.changelog``): one that is behind catches up by the event's redelivery, where its handler keeps again what it finds. What
+is removed goes from the broker first, because nothing comes again for it.
 ``note`` keeps something here only: another worker, or this one without its folder, finds what was written before.
 
 Expiry: what is too old is passed over by its age, by whoever reads it. ``streams.expiry`` removes it here, and the broker from the
@@ -113,6 +114,10 @@ class Ownership:
         while not self.is_settled():  # noqa: ASYNC110 - Faust has no event for it: its own is never cleared again
             await asyncio.sleep(_SETTLING_POLL_S)
 
+    def holds(self, partition: int) -> bool:
+        """Say without waiting whether ``partition`` is this worker's; False during a rebalance."""
+        return self.is_settled() and self._holds(partition)
+
     def _holds(self, partition: int) -> bool:
         return TP(self._topic, partition) in self._app.consumer.assignment()
 
@@ -202,10 +207,14 @@ class KeptTable:
         await self.write(key, value)
 
     async def remove(self, partition: int, key: bytes) -> None:
-        """Keep it no longer; returns when the broker knows. At any time."""
+        """Keep it no longer; returns when the broker knows. At any time.
+
+        Here it goes last: of what a worker forgot alone, nobody would ever tell the broker.
+        """
         await self._ownership.wait_settled(partition)
-        self._table.data._del(key)  # noqa: SLF001 - without turning bytes into bytes
         await self._changelog.send(partition, key, None)
+        if self._ownership.holds(partition):
+            self._table.data._del(key)  # noqa: SLF001 - without turning bytes into bytes
 
     def values(self) -> Iterator[bytes]:
         """Give everything that is kept in this worker's partitions."""

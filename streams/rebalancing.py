@@ -139,20 +139,29 @@ class App(BufferingApp):
     """Whether nothing more is taken in, but what is under way may still write."""
     _was_settled = False
     _held_back = 0
+    _generation = 0
+    """Counts the times that partitions went; what was held back before counts for nothing afterwards."""
 
     @contextmanager
     def held_back(self) -> Iterator[None]:
         """Say of an event that nothing was begun for it: who finishes does not wait for it."""
+        generation = self._generation
         self._held_back += 1
         try:
             yield
         finally:
-            self._held_back -= 1
+            if generation == self._generation:
+                self._held_back -= 1
 
     def begun(self) -> int:
         """How many events are under way for which something was begun."""
         consumer: Any = self.consumer
         return int(max(0, consumer.under_way() - self._held_back))
+
+    def begin_anew(self) -> None:
+        """Partitions went: what was under way comes again, and is counted again."""
+        self._held_back = 0
+        self._generation += 1
 
     def holds_lease(self) -> bool:
         """Whether nobody else can have been given our partitions."""
@@ -187,7 +196,7 @@ class App(BufferingApp):
         self.when_settled(len(self._assignment or ()))
 
     async def finish_before_rebalance(self) -> None:
-        """Take nothing more in, let what is under way finish for an instant, and commit."""
+        """Take nothing more in, let what is under way finish for a while, and commit."""
         if self.should_stop:
             self.finishing = False
             return

@@ -8,7 +8,7 @@ Keeps: the claim on the ``var`` folder (``streams/run_files.py``), a log file fo
 2. start the model server where the catalogue uses the embedded models, and wait for its run file; then all other roles, and wait;
    one that ends or is not ready in time stops everything and raises ``WorkerDidNotStart`` with the end of its log;
 3. watch: a worker that died is started again after 0.5 s, doubling to 4 s; one that lived for a while begins at 0.5 s again;
-4. stop: SIGTERM to all in the order of the stream, SIGKILL after 8 s; the model server last, because the generator may be
+4. stop: SIGTERM to all in the order of the stream, SIGKILL after 11 s; the model server last, because the generator may be
 calling it.
 
 Every process hangs on infra/tether.py, so none outlives us, not even after kill -9. The operator's trap: a worker is another
@@ -47,7 +47,8 @@ EMBEDDED = "embedded"
 """The provider of the catalogue that the model server is."""
 
 READY_WITHIN_S = 90.0
-GRACE_S = 8.0
+GRACE_S = 11.0
+"""More than a worker takes for what is under way, for publishing and for committing (streams/rebalancing.py) together."""
 LONGEST_BACKOFF_S = 4.0
 STEADY_AFTER_S = 20.0
 LOG_LIMIT_BYTES = 20 * 1024 * 1024

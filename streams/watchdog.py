@@ -168,8 +168,8 @@ class Watchdog:
         if said == self._written:
             return
         if said["ready"] and self.when_first_ready is not None:
-            self.when_first_ready()
-            self.when_first_ready = None
+            first, self.when_first_ready = self.when_first_ready, None
+            first()
         before = self._written is not None and self._written["ready"]
         if before != said["ready"]:
             self._log.info("ready" if said["ready"] else "not_ready", why=obstacle, partitions=said["partitions"])

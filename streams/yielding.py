@@ -9,6 +9,8 @@ session has to step back, too. One that was started by hand shares the session o
 """
 
 import os
+import random
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +20,9 @@ YIELDING = {"evaluator": 10, "analytics": 10}
 """How far a role steps back (nice) where router, generator and broker are on the same machine: nobody waits for its answer."""
 _PROCESS = Path("/proc/self")
 _NO_TERMINAL = "0"
+_TETHER = b"tether.py"
+_TAKEN_EVERY_S = 0.1
+_TRIES = 20
 
 
 def step_back(role: str, process: Path = _PROCESS) -> None:
@@ -32,13 +37,33 @@ def step_back(role: str, process: Path = _PROCESS) -> None:
                 os.setpriority(os.PRIO_PROCESS, thread, max(nice, os.getpriority(os.PRIO_PROCESS, thread)))
         group = process / "autogroup"
         if group.exists() and _has_session_of_its_own(process):
-            group.write_text(str(max(nice, int(group.read_text(encoding="ascii").split()[-1]))), encoding="ascii")
+            _written(group, max(nice, int(group.read_text(encoding="ascii").split()[-1])))
     except OSError as error:
         logger(role=role).warning("does_not_step_back", error=described(error))
+
+
+def _written(group: Path, nice: int) -> None:
+    """Write a session's priority; Linux takes one from all processes without privileges in a tenth of a second."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            group.write_text(str(nice), encoding="ascii")
+        except BlockingIOError:
+            if not tries_left:
+                raise
+            time.sleep(random.uniform(_TAKEN_EVERY_S, 3 * _TAKEN_EVERY_S))  # spread: workers do not meet again
+        else:
+            return
 
 
 def _has_session_of_its_own(process: Path) -> bool:
     """Whether this process or its tether leads the session, and no terminal belongs to it."""
     _, _, fields = (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")
     _, parent, _, session, terminal = fields.split()[:5]
-    return terminal == _NO_TERMINAL and session in (str(os.getpid()), parent)
+    if terminal != _NO_TERMINAL:
+        return False
+    if session == str(os.getpid()):
+        return True
+    begun_by = (
+        process.parent / parent / "cmdline"
+    )  # a shell may lead a session without a terminal, and others are in it
+    return session == parent and begun_by.exists() and _TETHER in begun_by.read_bytes()

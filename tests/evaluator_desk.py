@@ -72,10 +72,10 @@ class Dictionary:
 
     async def remove(self, partition: int, key: bytes) -> None:
         assert partition == PARTITION
-        del self.entries[key]
         await asyncio.sleep(0)
-        self._desk.step()
         self.on_broker.pop(key, None)
+        self._desk.step()
+        del self.entries[key]
 
     def values(self) -> Iterator[bytes]:
         return iter(list(self.entries.values()))

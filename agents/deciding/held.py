@@ -1,16 +1,17 @@
 """What a router worker holds: the newest profile of each scope, the overrides and the experiments in force.
 
 Comes in: events of ``profile-updates`` and ``controls``, in any order and repeatedly. Goes out: estimates and switches for a
-decision. Keeps one profile a scope; an older version than the one held is ignored and counted. Fails with nothing: an
-override that cannot be read is reported by ``set_override`` returning False. Pure.
+decision. Keeps one profile a scope; an older version than the one held is ignored and counted. Fails with ``Unusable`` on a
+profile by which nothing can be decided; an override that cannot be read is reported by ``set_override`` returning False. Pure.
 """
 
 from dataclasses import dataclass, field, replace
+from math import isfinite
 
 from agents.deciding.catalogue import Catalogue, Strategy
 from agents.deciding.experiment import Experiments
 from agents.deciding.governance import Overrides
-from agents.deciding.learned import Learned, read
+from agents.deciding.learned import Learned, Unusable, read
 from agents.deciding.prior import Band, Estimate, prior_estimate, rule_incumbent
 from schemas import Belief, OverrideSet, ProfileUpdated
 
@@ -32,7 +33,10 @@ class Profile:
 
     @classmethod
     def of(cls, event: ProfileUpdated) -> "Profile":
-        """The profile in an event."""
+        """The profile in an event. Raises ``Unusable`` where nothing can be decided by it."""
+        for each in event.beliefs:
+            if not all(map(isfinite, (each.quality, each.quality_sd, each.gap_sd, each.cost_usd, each.latency_ms))):
+                raise Unusable(f"what is believed of {each.strategy} is no number")
         return cls(
             scope=event.scope,
             version=event.version,
@@ -85,7 +89,7 @@ class Held:
         return max((p.version for p in self._profiles.values()), default=0)
 
     def take_profile(self, event: ProfileUpdated) -> bool:
-        """Hold a profile unless a newer one, or this one, is held already; whether it was taken."""
+        """Hold a profile unless a newer one, or this one, is held already; whether it was taken. ``Unusable``: it is none."""
         if event.version <= self.profile(event.scope).version:
             self.stale_total += 1
             return False

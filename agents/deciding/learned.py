@@ -1,12 +1,15 @@
 """What a profile says of every request: heads, and what their beliefs are traded at; as it is used, and as it travels.
 
-In: heads and trades, or a ``LearnedHeads`` of an event. Out: the other. Keeps what it was made of. Fails with ``ValueError`` on
-arrays of other sizes than they state. Pure. Arrays travel as float32: a thousandth of the uncertainty of anything learned.
+In: heads and trades, or a ``LearnedHeads`` of an event. Out: the other. Keeps what it was made of. Fails with ``Unusable`` where
+nothing can be decided by what an event states: sizes that do not fit, numbers that are none. Pure.
+
+Arrays travel as float32: a thousandth of the uncertainty of anything learned.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import isfinite, isnan
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +26,12 @@ Floats = npt.NDArray[np.float64]
 _FEATURES = PLAIN + EMBEDDED
 _PLACES = len(FORM) + EMBEDDED
 _WIRE = "<f4"
+_LARGEST = 1e6
+"""No number of heads that were learned comes near it."""
+
+
+class Unusable(ValueError):
+    """A profile by which nothing can be decided; it is not one that was learned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,13 +103,23 @@ def written(learned: Learned) -> LearnedHeads:
 
 
 def read(stated: LearnedHeads) -> Learned | None:
-    """As it is used; None where it is of another feature set than this release's."""
+    """As it is used; None where it is of another feature set than this release's. Raises ``Unusable``."""
     if stated.feature_set != FEATURE_SET:
         return None
     count = len(stated.strategies)
+    if not count or len(set(stated.strategies)) != count or len(stated.requests) != count:
+        raise Unusable(f"the heads are of {count} strategies, {len(set(stated.strategies))} of them different")
+    if not 0 <= stated.linear <= EMBEDDED:
+        raise Unusable(f"the heads weigh {stated.linear} dimensions linearly, of {EMBEDDED}")
+    traded = [number for each in stated.trades for number in (each.reward_per_usd, each.reward_per_ms, each.hold)]
+    if not all(map(isfinite, traded)):
+        raise Unusable("what the heads are traded at is no number")
+    for number in (stated.radius, stated.cost_noise, stated.latency_noise):
+        if not 0.0 <= number < _LARGEST:
+            raise Unusable(f"{number} is neither a noise nor a distance")
     lens = Lens(
-        _array(stated.lens_offset, _FEATURES)[0],
-        _array(stated.lens_scale, _FEATURES)[0],
+        _array(stated.lens_offset, _FEATURES, 1)[0],
+        _array(stated.lens_scale, _FEATURES, 1)[0],
         _array(stated.lens_coarse, _PLACES),
         _array(stated.lens_fine, _PLACES),
         stated.linear,
@@ -114,6 +133,13 @@ def read(stated: LearnedHeads) -> Learned | None:
         cost=Logarithmic(_array(stated.cost, 3, count), stated.cost_noise),
         latency=Logarithmic(_array(stated.latency, 3, count), stated.latency_noise),
     )
+    if heads.variance.min() < 0.0:
+        raise Unusable("a variance of the heads is negative")
+    with np.errstate(all="ignore"):
+        beliefs, strangeness = heads.look(np.zeros(_FEATURES))
+    believed = (beliefs.quality, beliefs.sd, beliefs.cost_usd, beliefs.latency_ms)
+    if isnan(strangeness) or not all(np.isfinite(each).all() for each in believed):
+        raise Unusable("what the heads believe is no number")
     trades = {
         each.priority: Trade(
             exchange=each.reward_per_usd,
@@ -139,7 +165,10 @@ def _bytes(array: Floats) -> bytes:
 
 
 def _array(stated: bytes, width: int, height: int | None = None) -> Floats:
+    number, rest = divmod(len(stated), np.dtype(_WIRE).itemsize)
+    if rest or number % width or (height is not None and number != width * height):
+        raise Unusable(f"an array of the heads has {len(stated)} bytes, not rows of {width} numbers")
     rows = np.frombuffer(stated, dtype=_WIRE).astype(np.float64)
-    if rows.size % width or (height is not None and rows.size != width * height):
-        raise ValueError(f"an array of the heads has {rows.size} numbers, not rows of {width}")
+    if not (np.abs(rows) < _LARGEST).all():
+        raise Unusable("an array of the heads has numbers that are none")
     return rows.reshape(-1, width)

@@ -9,6 +9,7 @@ the stored vector (where the feature set is not the newest one's, nothing), comp
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from agents.deciding.features import FEATURE_SET
 from agents.deciding.held import Profile
+from agents.deciding.learned import Unusable
 from agents.deciding.prior import band_of
 from analytics.offpolicy.logged import COST, LATENCY, QUALITY, Floats, Logged
 from analytics.offpolicy.redeciding import Decided
@@ -97,9 +99,13 @@ def read_past(connection: duckdb.DuckDBPyConnection, *, since_us: int, workflow:
 
 
 def read_profiles(connection: duckdb.DuckDBPyConnection, scopes: Sequence[str]) -> dict[tuple[str, int], Profile]:
-    """Every stored version of the profiles of these scopes."""
+    """Every stored version of the profiles of these scopes, but for those that no router ever held."""
     found = connection.execute(_PROFILES, {"scopes": list(scopes)}).fetchall()
-    return {(row[0], row[1]): Profile.of(_event(*row)) for row in found}
+    profiles = {}
+    for row in found:
+        with suppress(Unusable):  # it is in the dead letters of every router
+            profiles[row[0], row[1]] = Profile.of(_event(*row))
+    return profiles
 
 
 def _event(scope: str, version: int, beliefs: Any, incumbents: Any, graph_off: Any, heads: Any) -> ProfileUpdated:

@@ -67,7 +67,7 @@ def test_a_crash_after_any_effect_changes_nothing_but_repeats(events):
         assert {each.event_id: (each.revision, each.reward) for each in desk.rewards} == expected
         assert len({CODEC.encode(each) for each in desk.rewards}) == len(expected)
         assert desk.letters == []
-        assert desk.waiting.entries == {}
+        assert desk.waiting.entries == desk.waiting.on_broker == {}
         assert known_of(desk.answered.on_broker) == known_of(desk.answered.entries), "another worker knows as much"
     assert crashes > len(expected)
 

@@ -88,6 +88,15 @@ def test_who_finishes_waits_for_what_was_begun_and_not_for_what_is_held_back(app
     assert not waits.acked
 
 
+def test_what_was_held_back_before_partitions_went_does_not_count_afterwards(app):
+    with app.held_back():
+        taken(app, 10)
+        app.consumer.disown()
+        taken(app, 10)
+        assert app.begun() == 1
+    assert app.begun() == 1
+
+
 @pytest.mark.parametrize(("tables", "grace_s"), [({}, REBALANCE_GRACE_S), ({"ended": None}, TABLES_GRACE_S)])
 def test_what_is_under_way_gets_longer_to_finish_where_partitions_may_pause_longer(app, monkeypatch, tables, grace_s):
     graces: list[float] = []

@@ -84,3 +84,17 @@ def test_the_session_of_a_terminal_is_left_alone(tmp_path):
     (tmp_path / "autogroup").write_text("/autogroup-1 nice 0\n", encoding="ascii")
     found = stepped_back("analytics", str(tmp_path))
     assert (found["main"], found["group"]) == (max(STEPS, OURS), "0")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads have no priorities of their own here")
+@pytest.mark.parametrize(
+    ("leads", "steps"), [(b"sh\0-c\0penstock worker evaluator &", 0), (b"python\0/x/infra/tether.py\0", STEPS)]
+)
+def test_the_session_of_a_shell_without_a_terminal_is_left_alone(tmp_path, leads, steps):
+    leader, terminal = 99, 0
+    (tmp_path / "self").mkdir()
+    (tmp_path / str(leader)).mkdir()
+    (tmp_path / str(leader) / "cmdline").write_bytes(leads)
+    (tmp_path / "self" / "stat").write_text(f"7 (a name) S {leader} 7 {leader} {terminal} 0\n", encoding="ascii")
+    (tmp_path / "self" / "autogroup").write_text("/autogroup-1 nice 0\n", encoding="ascii")
+    assert stepped_back("analytics", str(tmp_path / "self"))["group"] == str(steps)
