@@ -128,7 +128,7 @@ class CompactedReader:
         except Undecodable:
             raise
         except Exception as error:
-            self._log.error("handler_failed", error=described(error), raised_through=trail(error))  # noqa: TRY400 - no texts
+            self._log.error("handler_failed", error=described(error), raised_through=trail(error))
             what = f"{type(event).__name__} could not be applied: {type(error).__name__}."
             raise Undecodable(what, code=Code.HANDLER_FAILED) from error
 

@@ -60,7 +60,7 @@ def floats(*numbers: float) -> bytes:
         {"cost_noise": -1.0},
         {"latency_noise": math.inf},
     ],
-    ids=lambda each: "-".join(each),
+    ids="-".join,
 )
 def test_heads_that_cannot_be_used_are_refused(changes):
     assert Profile.of(profile()).heads is not None
