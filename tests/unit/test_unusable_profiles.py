@@ -122,7 +122,6 @@ def test_what_cannot_be_applied_goes_to_the_dead_letters_and_the_reader_goes_on(
         codec=CODEC,
         apply=apply,
         refuse=refuse,
-        look_up=lambda _: None,
     )
 
     async def taken() -> None:
